@@ -1,0 +1,77 @@
+# The verbs of the README. Each target does the set-up it needs and repeats nothing that is up to date.
+# No target needs root.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PY := $(BIN)/python
+STAMP := $(VENV)/.stamp-install
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+# What the installed program depends on: a change here builds and installs again.
+NATIVE_SOURCES := $(shell find native -type f \( -name '*.c' -o -name '*.h' -o -name 'CMakeLists.txt' -o -name '*.cmake' \) 2>/dev/null)
+INSTALL_INPUTS := pyproject.toml CMakeLists.txt $(NATIVE_SOURCES)
+
+# Every command finds the tools of the environment (pytest, roce-sim, cmake when it came as a wheel) first.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Runs without a person in front of it are quiet about what pip could be upgraded to.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test test-python test-native test-suites check check-python check-native bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+setup: $(STAMP) ## make .venv with everything installed, roce-sim compiled
+
+$(PY):
+	@PYTHON="$(PYTHON)" bash .ci/preflight
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(STAMP): $(INSTALL_INPUTS) | $(PY)
+	@bash .ci/preflight compiler
+	@echo "installing into $(VENV) (compiles roce-sim; a minute the first time)"
+	@bash .ci/install $(PY)
+	@touch $@
+
+demo: setup ## validate a simulated fabric and write an HTML report
+	@bash .ci/demo
+
+test: test-native test-suites test-python ## unit tests, native tests under sanitizers, the quick suites
+
+test-python: setup
+	@echo "== harness/tests"
+	@$(PY) -m pytest harness/tests -n $(JOBS)
+
+test-native: setup
+	@echo "== native tests, address and undefined-behaviour sanitizers"
+	@bash .ci/native sanitize
+
+test-suites: setup
+	@echo "== suites on the simulated fabric"
+	@$(PY) -m pytest suites -n $(JOBS)
+
+check: check-python check-native ## lint, types, import contracts, warnings as errors, a short fuzz run
+
+check-python: setup
+	@echo "== ruff"; ruff check . && ruff format --check .
+	@echo "== mypy"; mypy
+	@echo "== import contracts"; lint-imports --no-cache 2>&1 | tail -n 12; exit $${PIPESTATUS[0]}
+
+check-native: setup
+	@echo "== native code, warnings as errors"
+	@bash .ci/native werror
+	@bash .ci/native tidy
+	@echo "== fuzzing the job parser for a moment"
+	@bash .ci/native fuzz
+
+bench: setup ## speed and memory of roce-sim beside the published figures of ns-3 and htsim
+	@$(PY) -m bench $(BENCH_ARGS)
+
+clean: ## remove .venv, builds and results
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov allure-results
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
