@@ -1,0 +1,269 @@
+"""Turn series into the geometry of a small line chart.
+
+No chart package and no JavaScript: a chart is a stretched SVG (lines only, so that it may be scaled freely) with its
+labels as text beside it, placed in percent. Text therefore keeps its size on a phone. All arithmetic happens here; the
+template prints.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.decimate import FloatArray, decimate, peak
+
+# The drawing area of the SVG in its own units; CSS stretches it to the width and height of the page.
+WIDTH, HEIGHT = 1000, 300
+# More lines than this cannot be told apart; the rest is named in a sentence under the chart.
+MAX_LINES = 8
+# Two samples a bucket and about one bucket a drawn pixel column of a wide page.
+MAX_DRAWN_POINTS = 900
+# Labels of horizontal lines closer than this (percent of the height) would print over each other.
+MIN_LABEL_GAP = 9.0
+
+_SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One line to draw: samples over time. `time_ps` in picoseconds, `values` in the unit of the chart, NaN for none."""
+
+    name: str
+    time_ps: FloatArray
+    values: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A horizontal line, such as Kmin; `value` in the unit of the chart."""
+
+    label: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A vertical line: something that happened at `time_ps`."""
+
+    label: str
+    time_ps: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A label on an axis; `percent` from the left or from the top."""
+
+    percent: str
+    text: str
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """A drawn column: `path` is SVG path data, `style` the number of its colour, `note` its largest value in words."""
+
+    name: str
+    path: str
+    style: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class MomentView:
+    """A drawn event; `number` stands on the chart, what happened in the numbered list of the run."""
+
+    number: str
+    percent: str
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChartView:
+    """Everything a template needs to print one chart; all text is formatted."""
+
+    title: str
+    unit: str
+    x_unit: str
+    description: str
+    width: int
+    height: int
+    lines: tuple[LineView, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    thresholds: tuple[Tick, ...]
+    moments: tuple[MomentView, ...]
+    omitted: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Maps `low`…`high` (base unit) to fractions 0…1; `scale` base units make one `unit`."""
+
+    low: float
+    high: float
+    scale: float
+    unit: str
+    ticks: tuple[float, ...]
+
+    def fraction(self, value: float) -> float:
+        return (value - self.low) / (self.high - self.low)
+
+    def text(self, value: float) -> str:
+        return f"{value / self.scale:.6g}"
+
+
+def line_chart(
+    title: str,
+    unit: str,
+    columns: Sequence[Column],
+    *,
+    thresholds: Sequence[Threshold] = (),
+    moments: Sequence[Moment] = (),
+) -> ChartView | None:
+    """Draw `columns` over one time axis, or return None when no column holds a single sample.
+
+    `unit` is the base unit of the values: "B" and "b/s" get an SI prefix, "%" and others are printed as they are. At
+    most `MAX_LINES` columns, those with the highest peaks, are drawn; the others are counted in `omitted`.
+    """
+    drawn, rest = _by_peak(columns)
+    if not drawn:
+        return None
+    x = _time_axis(drawn, moments)
+    y = _value_axis(unit, drawn, thresholds)
+    lines = tuple(_line(column, number, x, y) for number, column in enumerate(drawn))
+    return ChartView(
+        title=title,
+        unit=y.unit,
+        x_unit=x.unit,
+        description=f"{title}, {y.unit} over {x.unit}: " + "; ".join(f"{line.name} {line.note}" for line in lines),
+        width=WIDTH,
+        height=HEIGHT,
+        lines=lines,
+        x_ticks=tuple(_x_tick(value, x) for value in x.ticks),
+        y_ticks=tuple(_y_tick(value, y.text(value), y) for value in y.ticks),
+        thresholds=_spread([_y_tick(t.value, f"{t.label} {y.text(t.value)}", y) for t in thresholds]),
+        moments=tuple(_moment(number, moment, x) for number, moment in enumerate(moments, 1)),
+        omitted=_omitted(rest, y),
+    )
+
+
+def _by_peak(columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
+    """Split the columns that have samples into those to draw, in their given order, and the quieter rest."""
+    full = [column for column in columns if not math.isnan(peak(column.values))]
+    loudest = sorted(range(len(full)), key=lambda i: -peak(full[i].values))
+    chosen = set(loudest[:MAX_LINES])
+    return [c for i, c in enumerate(full) if i in chosen], [c for i, c in enumerate(full) if i not in chosen]
+
+
+def _time_axis(columns: Sequence[Column], moments: Sequence[Moment]) -> _Axis:
+    ends = [float(column.time_ps[-1]) for column in columns] + [moment.time_ps for moment in moments]
+    starts = [float(column.time_ps[0]) for column in columns] + [moment.time_ps for moment in moments] + [0.0]
+    low, high = min(starts), max(ends)
+    if high <= low:
+        high = low + 1.0
+    # A picosecond is 1e-12 s, so the SI prefix is found on seconds.
+    scale, prefix = _si((high - low) * 1e-12)
+    scale_ps = scale * 1e12
+    ticks = tuple(t for t in _nice_ticks(low / scale_ps, high / scale_ps, 5))
+    return _Axis(low, high, scale_ps, f"{prefix}s", tuple(t * scale_ps for t in ticks))
+
+
+def _value_axis(unit: str, columns: Sequence[Column], thresholds: Sequence[Threshold]) -> _Axis:
+    """From zero (or the lowest value below it) to a little above the highest line."""
+    lowest = min(float(np.nanmin(column.values)) for column in columns)
+    highest = max([peak(column.values) for column in columns] + [t.value for t in thresholds])
+    low, high = min(0.0, lowest), max(highest, 0.0)
+    if high <= low:
+        high = low + 1.0
+    scale, prefix = _si(high) if unit in ("B", "b/s") else (1.0, "")
+    ticks = _nice_ticks(low / scale, high / scale * 1.04, 5)
+    return _Axis(low, high * 1.04, scale, f"{prefix}{unit}", tuple(t * scale for t in ticks))
+
+
+def _si(value: float) -> tuple[float, str]:
+    """The factor and prefix that bring `value` between 1 and 1000."""
+    for factor, prefix in _SI:
+        if abs(value) >= factor:
+            return factor, prefix
+    return _SI[-1]
+
+
+def _nice_ticks(low: float, high: float, wanted: int) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten within `low`…`high`, about `wanted` of them."""
+    raw = (high - low) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _percent(fraction: float) -> str:
+    return f"{fraction * 100:.2f}".rstrip("0").rstrip(".")
+
+
+def _x_tick(value: float, axis: _Axis) -> Tick:
+    fraction = axis.fraction(value)
+    return Tick(_percent(fraction), axis.text(value), f"{fraction * WIDTH:.0f}")
+
+
+def _y_tick(value: float, text: str, axis: _Axis) -> Tick:
+    fraction = 1.0 - axis.fraction(value)
+    return Tick(_percent(fraction), text, f"{fraction * HEIGHT:.0f}")
+
+
+def _spread(ticks: list[Tick]) -> tuple[Tick, ...]:
+    """Move the labels (not the lines) apart where they would overlap, from the top down."""
+    placed: list[Tick] = []
+    for tick in sorted(ticks, key=lambda tick: float(tick.percent)):
+        floor = float(placed[-1].percent) + MIN_LABEL_GAP if placed else 0.0
+        placed.append(Tick(_percent(max(float(tick.percent), floor) / 100), tick.text, tick.position))
+    return tuple(placed)
+
+
+def _moment(number: int, moment: Moment, axis: _Axis) -> MomentView:
+    fraction = axis.fraction(moment.time_ps)
+    return MomentView(str(number), _percent(fraction), f"{fraction * WIDTH:.0f}")
+
+
+def _line(column: Column, number: int, x: _Axis, y: _Axis) -> LineView:
+    time, values = decimate(column.time_ps, column.values, MAX_DRAWN_POINTS)
+    note = f"max {y.text(float(f'{peak(column.values):.4g}'))} {y.unit}"
+    return LineView(column.name, _path(time, values, x, y), number, note)
+
+
+def _path(time: FloatArray, values: FloatArray, x: _Axis, y: _Axis) -> str:
+    """SVG path data in whole units; a NaN lifts the pen, points on a straight level run are left out."""
+    parts: list[str] = []
+    points: list[tuple[int, int]] = []
+    for t, v in zip(time, values, strict=True):
+        if math.isnan(v):
+            parts.append(_stroke(points))
+            points = []
+            continue
+        points.append((round(x.fraction(float(t)) * WIDTH), round((1.0 - y.fraction(float(v))) * HEIGHT)))
+    parts.append(_stroke(points))
+    return "".join(parts)
+
+
+def _stroke(points: list[tuple[int, int]]) -> str:
+    if not points:
+        return ""
+    if len(points) == 1:  # a lone sample between gaps is still evidence: a round cap of zero length draws it
+        return f"M{points[0][0]} {points[0][1]}h0"
+    kept = [
+        point
+        for i, point in enumerate(points)
+        if i in (0, len(points) - 1) or not points[i - 1][1] == point[1] == points[i + 1][1]
+    ]
+    return "M" + "L".join(f"{px} {py}" for px, py in kept)
+
+
+def _omitted(rest: Sequence[Column], y: _Axis) -> str:
+    if not rest:
+        return ""
+    highest = max(peak(column.values) for column in rest)
+    noun = "line" if len(rest) == 1 else "lines"
+    return f"{len(rest)} quieter {noun} not drawn (highest {y.text(float(f'{highest:.4g}'))} {y.unit})."

@@ -1,0 +1,58 @@
+"""Shorten a time series without losing its peaks.
+
+A queue that overflows for one sample is the whole story of a run, so plain thinning (every n-th sample) or
+averaging would hide what the chart is for. Here each bucket of samples keeps its smallest and its largest value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def decimate(
+    time: npt.ArrayLike, values: npt.ArrayLike, max_points: int = 2000
+) -> tuple[FloatArray, FloatArray]:
+    """Reduce one column to at most `max_points` samples that include every bucket's minimum and maximum.
+
+    `time` (any unit, rising) and `values` have the same length n; NaN values mean "no sample". A series that is short
+    enough comes back unchanged. Kept samples keep their own time and order, so a peak stays where it was. A bucket
+    without any sample is kept as one NaN, so a gap stays a gap.
+
+    Raises ValueError when the lengths differ or `max_points` is below 4 (two buckets).
+    """
+    t, v = _columns(time, values)
+    if max_points < 4:
+        raise ValueError(f"max_points is {max_points}; two buckets of two samples need at least 4")
+    if len(v) <= max_points:
+        return t, v
+    edges = np.linspace(0, len(v), max_points // 2 + 1).astype(np.int64)
+    kept = [index for start, stop in zip(edges, edges[1:], strict=False) for index in _extremes(v, start, stop)]
+    return t[kept], v[kept]
+
+
+def _columns(time: npt.ArrayLike, values: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    t = np.asarray(time, dtype=np.float64)
+    v = np.asarray(values, dtype=np.float64)
+    if t.ndim != 1 or t.shape != v.shape:
+        raise ValueError(f"a column needs one value a sample, got time {t.shape} and values {v.shape}")
+    return t, v
+
+
+def _extremes(values: FloatArray, start: int, stop: int) -> list[int]:
+    """Indices of the smallest and the largest sample of `values[start:stop]`, in order of time."""
+    bucket = values[start:stop]
+    if np.isnan(bucket).all():
+        return [int(start)]
+    low, high = int(start + np.nanargmin(bucket)), int(start + np.nanargmax(bucket))
+    return sorted({low, high})
+
+
+def peak(values: Sequence[float] | FloatArray) -> float:
+    """Largest sample of a column; NaN when it has none."""
+    column = np.asarray(values, dtype=np.float64)
+    return float("nan") if np.isnan(column).all() else float(np.nanmax(column))
