@@ -1,0 +1,1 @@
+"""RoCE fabric validation harness."""

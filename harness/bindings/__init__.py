@@ -1,0 +1,1 @@
+"""Bindings realise a topology as a fabric: one module a kind, found by name, each with `reserve`."""
