@@ -8,26 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from harness.analysis.samples import known
 from harness.core.evidence import Missing
 
 
-def jain(rates: Iterable[float]) -> float | Missing:
-    """Jain's index of non-negative rates, from 1/n to 1; Missing when there is no rate or all are 0."""
-    values = [float(rate) for rate in rates]
-    if any(not value >= 0 for value in values):
+def jain(rates: Iterable[float | Missing]) -> float | Missing:
+    """Jain's index of non-negative rates, from 1/n to 1; Missing when one is, or none is above 0."""
+    values = known(rates)
+    if isinstance(values, Missing):
+        return values
+    if any(value < 0 for value in values):
         raise ValueError(f"rates must be numbers from 0: {values}")
     largest = max(values, default=0.0)
     if largest == 0:
         return Missing("no flow moved any data")
-    scaled = [
-        value / largest for value in values
-    ]  # squares of tiny or huge rates neither vanish nor overflow
+    # Scaled, so that the squares of tiny or huge rates neither vanish nor overflow.
+    scaled = [value / largest for value in values]
     return sum(scaled) ** 2 / (len(scaled) * sum(value * value for value in scaled))
 
 
-def relative_spread(rates: Iterable[float]) -> float | Missing:
-    """(largest - smallest) / mean of the rates: 0 when equal; Missing when none or all are 0."""
-    values = [float(rate) for rate in rates]
+def relative_spread(rates: Iterable[float | Missing]) -> float | Missing:
+    """(largest - smallest) / mean of the rates: 0 when equal; Missing when one is, or none is above 0."""
+    values = known(rates)
+    if isinstance(values, Missing):
+        return values
     total = sum(values)
     if total == 0:
         return Missing("no flow moved any data")

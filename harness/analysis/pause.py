@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.analysis.samples import known
 from harness.core.evidence import Missing
 
 PS_PER_NS = 1000
@@ -28,9 +29,12 @@ def duty(paused_ps: float, window_ps: float) -> float | Missing:
     return paused_ps / window_ps
 
 
-def mean_duty(fractions: Sequence[float]) -> float | Missing:
-    """Mean of a series of pause fractions of equal intervals; Missing when it has no sample."""
-    return sum(fractions) / len(fractions) if fractions else Missing("the series has no samples")
+def mean_duty(fractions: Iterable[float | Missing]) -> float | Missing:
+    """Mean of a series of pause fractions of equal intervals; Missing when it has no sample or a gap."""
+    samples = known(fractions)
+    if isinstance(samples, Missing):
+        return samples
+    return sum(samples) / len(samples) if samples else Missing("the series has no samples")
 
 
 def paused_ps(frames: Iterable[PauseFrame], end_ps: int) -> dict[tuple[str, int, int], int]:

@@ -10,22 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from harness.analysis.samples import known
 from harness.core.evidence import Missing
 
 TAIL = (0.5, 0.9, 0.99, 0.999)
 """The fractions that a latency report shows."""
 
 
-def percentile(values: Iterable[float], fraction: float) -> float | Missing:
-    """The sample at `fraction` (0 to 1) of the sorted values, or Missing when there are none."""
+def percentile(values: Iterable[float | Missing], fraction: float) -> float | Missing:
+    """The sample at `fraction` (0 to 1) of the sorted values; Missing when there are none, or one is Missing."""
     return tail(values, (fraction,))[fraction]
 
 
-def tail(values: Iterable[float], fractions: Sequence[float] = TAIL) -> dict[float, float | Missing]:
+def tail(
+    values: Iterable[float | Missing], fractions: Sequence[float] = TAIL
+) -> dict[float, float | Missing]:
     """Several percentiles of the same values, by fraction; sorts once. NaN raises ValueError."""
-    ordered = sorted(values)
-    if any(math.isnan(value) for value in ordered):
-        raise ValueError("a percentile of values that hold NaN has no meaning")
+    samples = known(values)
+    if isinstance(samples, Missing):
+        return dict.fromkeys(fractions, samples)
+    ordered = sorted(samples)
     return {fraction: _at(ordered, fraction) for fraction in fractions}
 
 

@@ -59,8 +59,19 @@ def test_jain_of_k_of_n() -> None:
     assert fairness.jain([5.0]) == 1.0
     assert isinstance(fairness.jain([]), Missing)
     assert isinstance(fairness.jain([0, 0]), Missing)
-    with pytest.raises(ValueError, match="from 0"):
+    with pytest.raises(ValueError, match="NaN"):
         fairness.jain([1, math.nan])
+    with pytest.raises(ValueError, match="from 0"):
+        fairness.jain([1, -1])
+
+
+def test_one_gap_is_a_gap_in_every_statistic() -> None:
+    gap = Missing("flow f2 is unfinished")
+
+    assert fairness.jain([1, gap]) is gap
+    assert fairness.relative_spread([gap, 1]) is gap
+    assert percentiles.percentile([1, 2, gap], 0.5) is gap
+    assert pause.mean_duty([0.5, gap]) is gap
 
 
 def test_spread() -> None:
