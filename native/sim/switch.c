@@ -1,0 +1,237 @@
+/* A switch: output queues by priority, forwarding, RED marking, PFC decisions, the PFC watchdog.
+ *
+ * Frames are stored whole, forwarded without processing delay, and counted in the shared buffer of mmu.c.
+ */
+#include "sim.h"
+
+static struct switch_node *switch_at(struct sim *s, const struct port *p)
+{
+  return &s->switches[s->switch_of_node[p->node]];
+}
+
+/* RED: 0 up to Kmin, linear to Pmax at Kmax, 1 above. */
+static bool red_hit(struct sim *s, const struct port *p, uint64_t queue_bytes)
+{
+  if (queue_bytes <= p->kmin)
+    return false;
+  if (queue_bytes > p->kmax)
+    return true;
+  double probability = p->pmax * (double)(queue_bytes - p->kmin) / (double)(p->kmax - p->kmin);
+  return rng_double(&s->rng) < probability;
+}
+
+static void mark(struct sim *s, const struct switch_node *sw, uint32_t port, struct packet *k)
+{
+  struct port *p = &s->ports[port];
+  uint64_t queue_bytes = p->lane[k->prio].queue_bytes;
+  if (!(sw->cfg->ecn.mask & 1u << k->prio) || !(k->flags & PF_ECT) || !red_hit(s, p, queue_bytes))
+    return;
+  k->flags |= PF_CE;
+  p->ev[k->prio].ecn_marked++;
+  if (s->mark_trace != NULL)
+    telemetry_mark(s, port, k, queue_bytes);
+}
+
+/* WRED drops what is not ECN-capable where it would have marked. */
+static bool is_wred_dropped(struct sim *s, const struct switch_node *sw, uint32_t port, const struct packet *k)
+{
+  const struct ecn_cfg *ecn = &sw->cfg->ecn;
+  if (!ecn->wred_drop || !(ecn->mask & 1u << k->prio) || (k->flags & PF_ECT) || k->kind != PKT_DATA)
+    return false;
+  return red_hit(s, &s->ports[port], s->ports[port].lane[k->prio].queue_bytes);
+}
+
+static bool is_in_storm(const struct port *p, uint8_t prio)
+{
+  return p->ev[prio].storm_since != NEVER;
+}
+
+static void enqueue(struct sim *s, const struct switch_node *sw, uint32_t port, uint32_t pkt)
+{
+  struct port *p = &s->ports[port];
+  struct packet *k = &s->packets[pkt];
+  struct lane *l = &p->lane[k->prio];
+  if (sw->cfg->ecn.mark_at == MARK_ENQUEUE)
+    mark(s, sw, port, k);
+  fifo_push(s, &l->queue, pkt);
+  l->queue_bytes += k->bytes;
+  if (l->queue_bytes > l->queue_max)
+    l->queue_max = l->queue_bytes;
+  p->queued_mask |= (uint8_t)(1u << k->prio);
+}
+
+/* Reasons to discard before the buffer is asked. DROP_REASONS: none. */
+static enum drop_reason early_drop(struct sim *s, const struct switch_node *sw, uint32_t out, const struct packet *k)
+{
+  const struct port *p = &s->ports[out];
+  if (is_in_storm(p, k->prio) && sw->cfg->pfc.watchdog.action == WATCHDOG_DROP)
+    return DROP_WATCHDOG;
+  return is_wred_dropped(s, sw, out, k) ? DROP_WRED : DROP_REASONS;
+}
+
+void switch_forward(struct sim *s, uint32_t in_port, uint32_t pkt)
+{
+  struct port *in = &s->ports[in_port];
+  struct switch_node *sw = switch_at(s, in);
+  struct packet *k = &s->packets[pkt];
+  uint32_t out = route_pick(s, sw, k);
+  if (out == NIL) {
+    port_drop(s, in_port, pkt, DROP_NO_ROUTE);
+    return;
+  }
+  enum drop_reason reason = early_drop(s, sw, out, k);
+  if (reason == DROP_REASONS)
+    reason = mmu_admit(s, sw, in, &s->ports[out], k);
+  if (reason != DROP_REASONS) {
+    if (reason == DROP_WRED)
+      s->ports[out].ev[k->prio].wred_dropped++;
+    bool at_ingress = reason == DROP_HEADROOM || reason == DROP_INGRESS_LIMIT;
+    port_drop(s, at_ingress ? in_port : out, pkt, reason);
+    return;
+  }
+  k->in_port = in_port;
+  if (mmu_should_pause(sw, in, k->prio))
+    port_set_peer_pause(s, in_port, k->prio, true);
+  enqueue(s, sw, out, pkt);
+  port_kick(s, out);
+}
+
+static void resume_if_due(struct sim *s, const struct switch_node *sw, uint32_t in_port, uint8_t prio)
+{
+  struct port *in = &s->ports[in_port];
+  if ((in->pausing_mask & 1u << prio) && mmu_should_resume(sw, in, prio))
+    port_set_peer_pause(s, in_port, prio, false);
+}
+
+/* Takes a frame out of its queue and out of the buffer. */
+static uint32_t dequeue(struct sim *s, struct switch_node *sw, struct port *p, uint8_t prio)
+{
+  struct lane *l = &p->lane[prio];
+  uint32_t pkt = fifo_pop(s, &l->queue);
+  struct packet *k = &s->packets[pkt];
+  l->queue_bytes -= k->bytes;
+  if (l->queue.head == NIL)
+    p->queued_mask &= (uint8_t)~(1u << prio);
+  mmu_release(sw, &s->ports[k->in_port], k);
+  return pkt;
+}
+
+static int pick_queue(struct sim *s, const struct switch_node *sw, struct port *p, uint8_t eligible)
+{
+  if (sw->cfg->sched.kind == SCHED_HPCC)
+    return sched_hpcc_pick(p, eligible);
+  if ((eligible & (eligible - 1)) == 0)
+    return __builtin_ctz(eligible);
+  uint32_t head_bytes[PRIO_COUNT] = {0};
+  for (int i = 0; i < PRIO_COUNT; i++)
+    if (eligible & 1u << i)
+      head_bytes[i] = s->packets[p->lane[i].queue.head].bytes;
+  int prio = sched_ets_pick(&sw->cfg->sched, p, eligible, head_bytes);
+  sched_ets_charge(&sw->cfg->sched, p, prio, head_bytes[prio]);
+  return prio;
+}
+
+/* The next frame of an egress port; NIL when every queue is empty or paused. */
+uint32_t switch_next_packet(struct sim *s, uint32_t port)
+{
+  struct port *p = &s->ports[port];
+  struct switch_node *sw = switch_at(s, p);
+  uint8_t eligible = p->queued_mask & (uint8_t)~p->paused_mask;
+  if (eligible == 0)
+    return NIL;
+  uint8_t prio = (uint8_t)pick_queue(s, sw, p, eligible);
+  uint32_t pkt = dequeue(s, sw, p, prio);
+  struct packet *k = &s->packets[pkt];
+  if (sw->cfg->ecn.mark_at == MARK_DEQUEUE)
+    mark(s, sw, port, k);
+  resume_if_due(s, sw, k->in_port, prio);
+  return pkt;
+}
+
+/* Discards what is queued at a port in the given priorities. */
+void switch_flush_port(struct sim *s, uint32_t port, uint8_t prio_mask, enum drop_reason reason)
+{
+  struct port *p = &s->ports[port];
+  struct switch_node *sw = switch_at(s, p);
+  for (uint8_t prio = 0; prio < PRIO_COUNT; prio++) {
+    if (!(prio_mask & 1u << prio))
+      continue;
+    while (p->lane[prio].queue.head != NIL) {
+      uint32_t pkt = dequeue(s, sw, p, prio), in_port = s->packets[pkt].in_port;
+      port_drop(s, port, pkt, reason);
+      resume_if_due(s, sw, in_port, prio);
+    }
+  }
+}
+
+/* ---- PFC watchdog: a queue paused for too long is in a storm until pauses stop ---- */
+
+static void begin_storm(struct sim *s, const struct switch_node *sw, uint32_t port, uint8_t prio)
+{
+  struct port *p = &s->ports[port];
+  p->ev[prio].storm_since = s->now;
+  p->ev[prio].watchdog_detected++;
+  p->ignore_mask |= (uint8_t)(1u << prio);
+  if (sw->cfg->pfc.watchdog.action == WATCHDOG_DROP)
+    switch_flush_port(s, port, (uint8_t)(1u << prio), DROP_WATCHDOG);
+  p->ev[prio].rx_pause_ps += s->now - p->ev[prio].rx_pause_since;
+  p->ev[prio].rx_pause_since = NEVER;
+  p->paused_mask &= (uint8_t)~(1u << prio);
+  port_kick(s, port);
+}
+
+static void watch_queue(struct sim *s, const struct switch_node *sw, uint32_t port, uint8_t prio)
+{
+  const struct watchdog_cfg *w = &sw->cfg->pfc.watchdog;
+  struct port *p = &s->ports[port];
+  struct lane_events *e = &p->ev[prio];
+  if (is_in_storm(p, prio)) {
+    if (s->now - max_u64(e->last_pause_rx, e->storm_since) < w->restore_ps)
+      return;
+    e->storm_since = NEVER;
+    e->watchdog_restored++;
+    p->ignore_mask &= (uint8_t)~(1u << prio);
+  } else if ((p->paused_mask & 1u << prio) && s->now - e->rx_pause_since >= w->detect_ps) {
+    begin_storm(s, sw, port, prio);
+  }
+}
+
+void switch_watchdog(struct sim *s, uint32_t sw_index)
+{
+  struct switch_node *sw = &s->switches[sw_index];
+  if (!sw->cfg->pfc.watchdog.enabled)
+    return;
+  for (uint32_t i = 0; i < sw->n_ports; i++)
+    for (uint8_t prio = 0; prio < PRIO_COUNT; prio++)
+      if (sw->cfg->pfc.mask & 1u << prio)
+        watch_queue(s, sw, sw->first_port + i, prio);
+  arm(s, sw->watchdog_slot, s->now + sw->cfg->pfc.watchdog.poll_ps);
+}
+
+/* ---- configuration ---- */
+
+static void set_marking(const struct ecn_cfg *ecn, struct port *p)
+{
+  const struct ecn_profile *chosen = NULL;
+  for (uint32_t i = 0; i < ecn->n_profiles; i++) {
+    const struct ecn_profile *e = &ecn->profiles[i];
+    if (e->rate_bps == p->rate_bps || (e->rate_bps == 0 && chosen == NULL))
+      chosen = e;
+  }
+  p->kmin = chosen != NULL ? chosen->kmin_bytes : NEVER; /* no profile for this speed: no marking */
+  p->kmax = chosen != NULL ? chosen->kmax_bytes : NEVER;
+  p->pmax = chosen != NULL ? chosen->pmax : 0;
+}
+
+/* Applies sw->cfg, at the start and after a qos event. */
+void switch_configure(struct sim *s, struct switch_node *sw)
+{
+  for (uint32_t i = 0; i < sw->n_ports; i++) {
+    struct port *p = &s->ports[sw->first_port + i];
+    set_marking(&sw->cfg->ecn, p);
+    sched_ets_configure(&sw->cfg->sched, p);
+  }
+  mmu_configure(s, sw);
+  if (sw->cfg->pfc.watchdog.enabled && !is_armed(s, sw->watchdog_slot))
+    arm(s, sw->watchdog_slot, s->now + sw->cfg->pfc.watchdog.poll_ps);
+}
