@@ -27,6 +27,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 setup: $(STAMP) ## make .venv with everything installed, roce-sim compiled
+	@echo "ready: $(BIN)/pytest suites, $(BIN)/roce --help"
 
 $(PY):
 	@PYTHON="$(PYTHON)" bash .ci/preflight
@@ -38,38 +39,39 @@ $(STAMP): $(INSTALL_INPUTS) | $(PY)
 	@bash .ci/install $(PY)
 	@touch $@
 
-demo: setup ## validate a simulated fabric and write an HTML report
-	@bash .ci/demo
+demo: $(STAMP) ## validate a simulated fabric and write an HTML report
+	@$(PY) -m pytest suites -n $(JOBS) -m "not slow"
+	@echo "report: $(CURDIR)/runs/latest/report.html"
 
 test: test-native test-suites test-python ## unit tests, native tests under sanitizers, the quick suites
 
-test-python: setup
+test-python: $(STAMP)
 	@echo "== harness/tests"
 	@$(PY) -m pytest harness/tests -n $(JOBS)
 
-test-native: setup
+test-native: $(STAMP)
 	@echo "== native tests, address and undefined-behaviour sanitizers"
 	@bash .ci/native sanitize
 
-test-suites: setup
+test-suites: $(STAMP)
 	@echo "== suites on the simulated fabric"
-	@$(PY) -m pytest suites -n $(JOBS)
+	@$(PY) -m pytest suites -n $(JOBS) -m "not slow"
 
 check: check-python check-native ## lint, types, import contracts, warnings as errors, a short fuzz run
 
-check-python: setup
+check-python: $(STAMP)
 	@echo "== ruff"; ruff check . && ruff format --check .
 	@echo "== mypy"; mypy
 	@echo "== import contracts"; lint-imports --no-cache 2>&1 | tail -n 12; exit $${PIPESTATUS[0]}
 
-check-native: setup
+check-native: $(STAMP)
 	@echo "== native code, warnings as errors"
 	@bash .ci/native werror
 	@bash .ci/native tidy
 	@echo "== fuzzing the job parser for a moment"
 	@bash .ci/native fuzz
 
-bench: setup ## speed and memory of roce-sim beside the published figures of ns-3 and htsim
+bench: $(STAMP) ## speed and memory of roce-sim beside the published figures of ns-3 and htsim
 	@$(PY) -m bench $(BENCH_ARGS)
 
 clean: ## remove .venv, builds and results

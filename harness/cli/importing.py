@@ -1,0 +1,40 @@
+"""``roce import``: files of other tools become scenarios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group("import")
+def import_group() -> None:
+    """Turn files of other tools into a scenario for ``roce run``."""
+
+
+@import_group.command(
+    epilog="""\b
+Examples:
+  roce import hpcc config.cfg -o scenario.yaml
+  roce run scenario.yaml --trace --out results/hpcc
+  roce compare reference/ results/hpcc
+"""
+)
+@click.argument("config", metavar="FILE.cfg", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The scenario file to write."
+)
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+def hpcc(config: Path, output: Path, force: bool) -> None:
+    """Read a configuration of the HPCC ns-3 simulator, with the topology and flow files it names.
+
+    The scenario selects the semantics of that model, so that a run can be held against its output.
+    """
+    from harness.cli.files import write_text
+    from harness.core.errors import ConfigError
+    from harness.importers.hpcc import scenario_text
+
+    if output.exists() and not force:
+        raise ConfigError(f"{output} exists", hint="give another name, or --force to replace it")
+    write_text(output, scenario_text(config))
+    click.echo(f"wrote {output}; run it with: roce run {output} --trace --out DIR")

@@ -1,0 +1,33 @@
+"""``roce schema``: JSON Schema of the files that people write, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  roce schema scenario > scenario.schema.json
+  roce schema topology > topology.schema.json
+
+In VS Code with the YAML extension, begin a file with
+  # yaml-language-server: $schema=scenario.schema.json
+"""
+)
+@click.argument("kind", type=click.Choice(["scenario", "topology"]), default="scenario")
+def schema(kind: str) -> None:
+    """Print the JSON Schema of a scenario or topology file."""
+    click.echo(json.dumps(_schema(kind), indent=2))
+
+
+def _schema(kind: str) -> dict[str, object]:
+    if kind == "topology":
+        from harness.core.topology import Topology
+
+        return Topology.json_schema()
+    from harness.core.scenario import Scenario
+
+    return Scenario.json_schema()
