@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Compare a run with a reference run, event for event.",
     epilog="""\b
 Examples:
   roce run scenario.yaml --trace --out results/incast8
   roce compare reference/ results/incast8
   roce compare reference/ results/incast8 --name hpcc_s5_step_mlx_incast8_10MB_ps
-"""
+""",
 )
 @click.argument(
     "reference", metavar="REFERENCE", type=click.Path(path_type=Path, exists=True, file_okay=False)

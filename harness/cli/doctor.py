@@ -42,11 +42,12 @@ class Finding:
 
 
 @click.command(
+    short_help="Check what is installed and say what to do.",
     epilog="""\b
 Examples:
   roce doctor
   roce doctor && pytest suites -n auto
-"""
+""",
 )
 def doctor() -> int:
     """Check what is installed and say what to do. Exit code 1 when something needed is missing."""

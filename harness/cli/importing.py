@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 
-@click.group("import")
+@click.group("import", short_help="Turn files of other tools into a scenario.")
 def import_group() -> None:
-    """Turn files of other tools into a scenario for ``roce run``."""
+    """Turn files of other tools into a scenario for `roce run`."""
 
 
 @import_group.command(

@@ -8,6 +8,7 @@ import click
 
 
 @click.command(
+    short_help="Print the JSON Schema of scenario or topology files.",
     epilog="""\b
 Examples:
   roce schema scenario > scenario.schema.json
@@ -15,7 +16,7 @@ Examples:
 
 In VS Code with the YAML extension, begin a file with
   # yaml-language-server: $schema=scenario.schema.json
-"""
+""",
 )
 @click.argument("kind", type=click.Choice(["scenario", "topology"]), default="scenario")
 def schema(kind: str) -> None:
