@@ -191,6 +191,8 @@ static void account_sent(struct sim *s, struct nic *n, uint32_t side, uint32_t b
   uint64_t rate = paced_rate(sd), wire_bytes = (uint64_t)bytes + s->job->wire.gap_bytes;
   bool paced = rate < s->ports[n->port].rate_bps && !sd->sends_requests;
   sd->next_avail = paced ? s->now + sim_tx_time(s, wire_bytes, rate) : s->now;
+  if (!sd->ready)
+    return; /* its last message is complete with this packet: UC, UD */
   if (!qp_can_send(s, sd)) {
     clear_ready(n, sd);
   } else if (paced) {
