@@ -12,7 +12,7 @@ bool job_fail_no_flow(struct job_ctx *ctx, const struct job_where *where, const 
     job_nearest_try(&nearest, ctx->job->flows[i].name);
   }
   job_nearest_hint(&nearest, hint);
-  return job_fail_is(ctx, where, value, "names a flow that does not exist%s", hint);
+  return job_fail_value(ctx, where, value, "names a flow that does not exist%s", hint);
 }
 
 /* A flow can wait only for what its source host sees complete: what it sent or received itself. */
@@ -21,11 +21,11 @@ static bool check_visible(struct job_ctx *ctx, const struct job_where *where, co
   const struct job *job = ctx->job;
   uint32_t host = job->ports[flow->src_port].node;
   if (other->messages == 0) {
-    return job_fail_is(ctx, where, value, "names a flow that never completes (messages 0)");
+    return job_fail_value(ctx, where, value, "names a flow that never completes (messages 0)");
   }
   if (job->ports[other->src_port].node != host && job->ports[other->dst_port].node != host) {
-    return job_fail_is(ctx, where, value,
-                       "names a flow that neither starts nor ends at %s, the source of this one, which cannot see it complete",
+    return job_fail_value(ctx, where, value,
+                          "names a flow that neither starts nor ends at %s, the source of this one, which cannot see it complete",
                        job->nodes[host].name);
   }
   return true;
@@ -43,7 +43,7 @@ static bool read_one(struct job_ctx *ctx, const struct job_where *where, const s
   }
   uint32_t mark = (uint32_t)(flow - ctx->job->flows) + 1;
   if (seen[other] == mark) {
-    return job_fail_is(ctx, where, value, "names a flow twice");
+    return job_fail_value(ctx, where, value, "names a flow twice");
   }
   seen[other] = mark;
   flow->after[flow->n_after++] = (uint32_t)other;

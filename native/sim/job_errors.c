@@ -99,6 +99,20 @@ bool job_fail_is(struct job_ctx *ctx, const struct job_where *where, const struc
   return set_place(ctx, where, value);
 }
 
+bool job_fail_value(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
+                    ...) {
+  struct job_error *error = ctx->error;
+  char shown[SHOWN_VALUE];
+  va_list args;
+  json_excerpt(ctx->doc, value, shown, sizeof shown);
+  snprintf(error->message, sizeof error->message, "%s ", shown);
+  size_t used = strlen(error->message);
+  va_start(args, format);
+  vsnprintf(error->message + used, sizeof error->message - used, format, args);
+  va_end(args);
+  return set_place(ctx, where, value);
+}
+
 bool job_fail_key(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object, const char *key,
                   const char *format, ...) {
   va_list args;

@@ -138,8 +138,9 @@ static bool read_packets(struct job_ctx *ctx, const struct job_where *where, con
       return false;
     }
     if (event->packets[index] >= limit) {
-      return job_fail_is(ctx, JOB_INDEX(where, index), element, "each queue pair of the flow has only %llu data packets",
-                         (unsigned long long)limit);
+      return job_fail_value(ctx, JOB_INDEX(where, index), element,
+                            "is past the last data packet: each queue pair of the flow sends %llu, numbered from 0",
+                            (unsigned long long)limit);
     }
   }
   event->n_packets = list->count;

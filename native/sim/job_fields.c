@@ -171,7 +171,7 @@ static bool fail_no_port(struct job_ctx *ctx, const struct job_where *where, con
       snprintf(list + used, sizeof list - used, ", ...");
     }
   }
-  return job_fail_is(ctx, where, value, "node has no such port, its ports are: %s", list);
+  return job_fail_value(ctx, where, value, "names a port that node %s does not have; its ports are: %s", node->name, list);
 }
 
 bool job_fail_no_node(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, size_t length) {
@@ -181,7 +181,7 @@ bool job_fail_no_node(struct job_ctx *ctx, const struct job_where *where, const 
     job_nearest_try(&nearest, ctx->job->nodes[i].name);
   }
   job_nearest_hint(&nearest, hint);
-  return job_fail_is(ctx, where, value, "names a node that does not exist%s", hint);
+  return job_fail_value(ctx, where, value, "names a node that does not exist%s", hint);
 }
 
 bool job_port(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint32_t *out) {

@@ -175,6 +175,10 @@ bool job_fail(struct job_ctx *ctx, const struct job_where *where, const struct j
 bool job_fail_is(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
 
+/* "VALUE message". */
+bool job_fail_value(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+
 /* "message", at `key` of `object`; the value of that key when it is given. */
 bool job_fail_key(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object, const char *key,
                   const char *format, ...) __attribute__((format(printf, 5, 6)));

@@ -147,7 +147,7 @@ static bool read_flow(struct job_ctx *ctx, const struct job_where *where, const 
   }
   int64_t before = namemap_add(&ctx->flows, flow->name, strlen(flow->name), ctx->job->n_flows);
   if (before != NAMEMAP_NONE) {
-    return job_fail_is(ctx, JOB_KEY(where, "name"), job_at(value, "name"), "flows[%d] already has this name", (int)before);
+    return job_fail_value(ctx, JOB_KEY(where, "name"), job_at(value, "name"), "is the name of flows[%d] already", (int)before);
   }
   return check_path(ctx, where, value, flow, paths) && check_verb(ctx, where, value, flow) &&
          check_posting(ctx, where, value, flow) && check_volume(ctx, where, value, flow, qps);

@@ -55,7 +55,7 @@ static bool add_port(struct job_ctx *ctx, const struct job_where *where, const s
   snprintf(full, length + 1, "%s:%s", node->name, name);
   uint32_t index = job->n_ports;
   if (namemap_add(&ctx->ports, full, length, index) != NAMEMAP_NONE) {
-    return job_fail_is(ctx, where, value, "a port name appears twice on node %s", node->name);
+    return job_fail_value(ctx, where, value, "is listed twice in the ports of node %s", node->name);
   }
   job->ports[index] = (struct job_port){.name = full, .node = node_index, .link = -1};
   job->n_ports++;
@@ -126,7 +126,7 @@ static bool check_node_name(struct job_ctx *ctx, const struct job_where *where, 
   }
   int64_t before = namemap_add(&ctx->nodes, name, strlen(name), index);
   if (before != NAMEMAP_NONE) {
-    return job_fail_is(ctx, JOB_KEY(where, "name"), at, "nodes[%d] already has this name", (int)before);
+    return job_fail_value(ctx, JOB_KEY(where, "name"), at, "is the name of nodes[%d] already", (int)before);
   }
   return true;
 }
