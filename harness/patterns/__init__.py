@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import random
 from collections.abc import Sequence
 from dataclasses import field
+from random import Random
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BeforeValidator, Field
@@ -86,12 +86,12 @@ class Traffic:
         """Start of the names of this pattern's flows."""
         return self.name or type(self).__module__.rpartition(".")[2].replace("_", "-")
 
-    def random(self, seed: int) -> random.Random:
+    def random(self, seed: int) -> Random:
         """A generator for this pattern alone, so that adding another pattern changes nothing here."""
-        return random.Random(f"{seed}/{self.prefix}")  # a text seed is the same on every machine and run
+        return Random(f"{seed}/{self.prefix}")  # a text seed is the same on every machine and run
 
     def flow(
-        self, name: str, src: str, dst: str, size: int, draw: random.Random, *,
+        self, name: str, src: str, dst: str, size: int, draw: Random, *,
         start: int = 0, after: Sequence[str] = (), after_delay: int = 0, messages: int = 1, qps: int = 1,
         interval: int = 0, arrivals: Arrivals = Arrivals.FIXED,
     ) -> Flow:  # fmt: skip
@@ -120,7 +120,7 @@ class Messages(Traffic):
     arrivals: Arrivals = field(default=Arrivals.FIXED, kw_only=True)
 
     def repeat(
-        self, name: str, src: str, dst: str, size: int, draw: random.Random, *, after: Sequence[str] = ()
+        self, name: str, src: str, dst: str, size: int, draw: Random, *, after: Sequence[str] = ()
     ) -> Flow:
         """Make one flow that repeats its messages."""
         return self.flow(

@@ -50,9 +50,8 @@ class Victim(Messages):
         draw = self.random(seed)
         made = [self.repeat(f"incast-{i}", src, receiver, self.size, draw) for i, src in enumerate(senders)]
         victims = self._victims(topology, senders, receiver)
-        for kind in self.shares:
-            made.append(self.repeat(kind.value, *victims[kind], self.victim_size or self.size, draw))
-        return made
+        size = self.victim_size or self.size
+        return made + [self.repeat(kind.value, *victims[kind], size, draw) for kind in self.shares]
 
     def _ends(self, topology: Topology) -> tuple[str, list[str]]:
         return one_to_many(topology, self.receiver, self.senders, keys=("receiver", "senders"), default=-1)

@@ -172,7 +172,7 @@ def test_pair_is_first_to_last() -> None:
     ]
     with pytest.raises(ConfigError, match="send to itself"):
         Pair(1 * MB, "h2", "h2").flows(topology, 1)
-    with pytest.raises(ConfigError, match="no such host.*'h9'.*hosts are: h1, h2, h3"):
+    with pytest.raises(ConfigError, match=r"no such host.*'h9'.*hosts are: h1, h2, h3"):
         Pair(1 * MB, "h9").flows(topology, 1)
 
 
@@ -187,9 +187,9 @@ def test_incast_and_outcast_mirror_each_other() -> None:
     assert ends(Outcast(2, 1 * KB).flows(topology, 1)) == [("h1:p0", "h2:p0"), ("h1:p0", "h3:p0")]
     with pytest.raises(ConfigError, match=r"senders: not enough host ports \(value 4\); topology star has 3"):
         Incast(4, 1 * KB).flows(topology, 1)
-    with pytest.raises(ConfigError, match="send to itself.*'h4'"):
+    with pytest.raises(ConfigError, match=r"send to itself.*'h4'"):
         Incast(("h1", "h4"), 1 * KB).flows(topology, 1)
-    with pytest.raises(ConfigError, match="named twice.*'h1'"):
+    with pytest.raises(ConfigError, match=r"named twice.*'h1'"):
         Incast(("h1", "h1"), 1 * KB).flows(topology, 1)
 
 
@@ -256,13 +256,9 @@ def test_victims_share_what_they_say() -> None:
 
     assert [flow.name for flow in flows[2:]] == ["victim-nothing", "victim-sender", "victim-uplink"]
     nothing, sender, uplink = ends(flows)[2:]
-    assert nothing == ("h2:p0", "h3:p0")
-    assert sender[0] == "h1:p0"
-    assert uplink == ("h4:p0", "h7:p0")
-    assert (
-        len({port for end in (nothing, sender[1:], uplink) for port in end} | {"h1:p0", "h5:p0", "h9:p0"})
-        == 8
-    )
+    assert nothing == ("h3:p0", "h4:p0")
+    assert sender == ("h1:p0", "h7:p0")
+    assert uplink == ("h2:p0", "h6:p0")
 
 
 def test_no_room_for_a_victim_is_said() -> None:
