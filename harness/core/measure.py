@@ -53,6 +53,9 @@ class Verdict(Enum):
         return max(verdicts, key=lambda verdict: verdict.rank, default=Verdict.INVALID)
 
 
+worst = Verdict.worst
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """A range that a value must lie in; None leaves a side open.
