@@ -306,6 +306,7 @@ void port_arrive(struct sim *s, uint32_t port)
   if (p->wire.head != NIL) {
     const struct packet *next = &s->packets[p->wire.head];
     evq_arm(s->q, s->ports[p->peer].rx_slot, next->time, next->order);
+    packet_prefetch(s, next->next);
   }
   port_deliver(s, port, pkt);
 }

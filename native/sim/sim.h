@@ -484,6 +484,13 @@ static inline void packet_free(struct sim *s, uint32_t i)
   s->live--;
 }
 
+/* Fetches a packet that will be wanted soon: by then it would have left the cache of a large fabric. */
+static inline void packet_prefetch(const struct sim *s, uint32_t i)
+{
+  if (i != NIL)
+    __builtin_prefetch(&s->packets[i]);
+}
+
 static inline void fifo_push(struct sim *s, struct fifo *f, uint32_t i)
 {
   s->packets[i].next = NIL;

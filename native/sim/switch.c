@@ -112,6 +112,8 @@ static uint32_t dequeue(struct sim *s, struct switch_node *sw, struct port *p, u
   l->queue_bytes -= k->bytes;
   if (l->queue.head == NIL)
     p->queued_mask &= (uint8_t)~(1u << prio);
+  else
+    packet_prefetch(s, l->queue.head);
   mmu_release(sw, &s->ports[k->in_port], k);
   return pkt;
 }
