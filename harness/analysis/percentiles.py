@@ -18,7 +18,7 @@ TAIL = (0.5, 0.9, 0.99, 0.999)
 
 
 def percentile(values: Iterable[float | Missing], fraction: float) -> float | Missing:
-    """The sample at `fraction` (0 to 1) of the sorted values; Missing when there are none, or one is Missing."""
+    """The sample at `fraction` (0 to 1) of the sorted values; Missing when one is, or there is none."""
     return tail(values, (fraction,))[fraction]
 
 

@@ -18,6 +18,8 @@ PFC_FRAME_BYTES: Final = 64
 """A PFC frame is a minimum-size frame: 14 header, 2 opcode, 2 vector, 16 timers, 26 pad, 4 FCS."""
 CABLE_M_PER_S: Final = 1.98e8
 """Speed of a signal in fibre or copper that SONiC's headroom calculation uses, metres a second."""
+HPCC_RESERVE_BYTES: Final = 4096
+"""Reserve of each port in the shared-buffer rule of the HPCC ns-3 model."""
 RESPONSE_QUANTA: Final[dict[int, int]] = {
     100_000_000: 1,
     1_000_000_000: 2,
@@ -119,7 +121,7 @@ def hpcc_shift(rate_bps: int, nic_rate_bps: int) -> int:
 
 def hpcc_threshold_bytes(
     buffer_bytes: int, ports: list[tuple[int, int]], nic_rate_bps: int, *, port: int = 0, used_bytes: int = 0,
-    reserve_bytes: int = 4096,
+    reserve_bytes: int = HPCC_RESERVE_BYTES,
 ) -> int:  # fmt: skip
     """PFC threshold in bytes of `ports[port]` of a switch of that model; a port is (rate bit/s, delay ps)."""
     headroom = sum(hpcc_headroom_bytes(rate, delay) for rate, delay in ports)
