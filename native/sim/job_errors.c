@@ -133,22 +133,25 @@ static unsigned least(unsigned a, unsigned b, unsigned c) {
   return m < c ? m : c;
 }
 
-/* Levenshtein distance of two short names. */
+/* Insertions, deletions, substitutions and swaps of neighbours that turn one short name into the other. */
 static unsigned distance(const char *a, size_t n, const char *b, size_t m) {
-  unsigned row[COMPARED_BYTES + 1];
+  unsigned rows[3][COMPARED_BYTES + 1]; /* of the last three characters of `a`, in turn */
   for (size_t j = 0; j <= m; j++) {
-    row[j] = (unsigned)j;
+    rows[0][j] = (unsigned)j;
   }
   for (size_t i = 1; i <= n; i++) {
-    unsigned diagonal = row[0];
+    unsigned *row = rows[i % 3];
+    const unsigned *before = rows[(i - 1) % 3];
     row[0] = (unsigned)i;
     for (size_t j = 1; j <= m; j++) {
-      unsigned above = row[j];
-      row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0U : 1U));
-      diagonal = above;
+      row[j] = least(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a[i - 1] == b[j - 1] ? 0U : 1U));
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
+        unsigned swapped = rows[(i - 2) % 3][j - 2] + 1;
+        row[j] = swapped < row[j] ? swapped : row[j];
+      }
     }
   }
-  return row[m];
+  return rows[n % 3][m];
 }
 
 void job_nearest_try(struct job_nearest *nearest, const char *candidate) {
