@@ -1,1 +1,39 @@
-"""RoCE fabric validation harness."""
+"""RoCE fabric validation harness: what suites import.
+
+from harness import Counter, Pfc, Qos, Scenario, at_least, equals
+from harness.patterns.incast import Incast
+"""
+
+from __future__ import annotations
+
+from harness.core.capability import Capability
+from harness.core.counters import Counter
+from harness.core.errors import ConfigError, HarnessError
+from harness.core.events import DrainRate, Impair, LinkDown, LinkRate, LinkUp, PauseStorm, QosChange
+from harness.core.evidence import Missing, is_missing
+from harness.core.fabric import Fabric
+from harness.core.flow import Arrivals, Flow, Flows, Pattern, Transport, Verb
+from harness.core.measure import (
+    Limit,
+    Measurement,
+    Verdict,
+    approx,
+    at_least,
+    at_most,
+    between,
+    equals,
+    within,
+)
+from harness.core.qos import Ack, Buffer, Cnp, Dcqcn, Ecmp, Ecn, EcnProfile, Ets, Nic, Pfc, Qos, Watchdog
+from harness.core.result import RunResult
+from harness.core.scenario import Scenario
+from harness.core.topology import Topology
+from harness.core.units import GB, GBPS, KB, MB, MBPS, MS, NS, PS, US, GiB, KiB, MiB, S
+
+__all__ = [
+    "GB", "GBPS", "KB", "MB", "MBPS", "MS", "NS", "PS", "US", "Ack", "Arrivals", "Buffer", "Capability", "Cnp",
+    "ConfigError", "Counter", "Dcqcn", "DrainRate", "Ecmp", "Ecn", "EcnProfile", "Ets", "Fabric", "Flow", "Flows",
+    "GiB", "HarnessError", "Impair", "KiB", "Limit", "LinkDown", "LinkRate", "LinkUp", "Measurement", "MiB", "Missing",
+    "Nic", "Pattern", "PauseStorm", "Pfc", "Qos", "QosChange", "RunResult", "S", "Scenario", "Topology", "Transport",
+    "Verb", "Verdict", "Watchdog", "approx", "at_least", "at_most", "between", "equals", "is_missing", "within",
+]  # fmt: skip

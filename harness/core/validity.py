@@ -1,0 +1,188 @@
+"""Whether a run is evidence: what must be there and have happened before any figure of it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from harness.core.counters import Counter
+from harness.core.evidence import Missing
+from harness.core.flow_results import FlowResult, FlowSet, FlowStatus
+from harness.core.job import matches
+from harness.core.port_counters import COUNTED, CounterTable
+from harness.core.units import US, format_rate
+
+LOAD_TOLERANCE = 0.05
+"""Part of its asked load that a generator may miss: start-up and the last acknowledgement of a short flow."""
+
+LOAD_SLACK_PS = 100 * US
+"""Time a paced flow may take beyond its asked load; a hundred round trips of a lab."""
+
+HEADER_BYTES = 98
+"""Most wire bytes besides payload of a RoCEv2 write over IPv4: 14+20+8+12+16+4+4 and 20 of preamble and gap."""
+
+SHOWN = 3
+"""Most names that a reason lists."""
+
+
+def invalid_reasons(
+    job: Mapping[str, Any], raw: Mapping[str, Any], flows: FlowSet, may_fail: Sequence[str]
+) -> tuple[str, ...]:
+    """Return every reason why the run is no evidence, in words."""
+    checks = (
+        _ended(raw),
+        _conserved(raw),
+        _all_flows(job, flows),
+        _flows_ended(job, flows, may_fail),
+        _load_reached(job, raw, flows),
+        _counters_there(job, raw),
+        _series_there(job, raw),
+    )
+    return tuple(reason for check in checks for reason in check)
+
+
+def _ended(raw: Mapping[str, Any]) -> Iterator[str]:
+    ended = raw.get("ended")
+    if ended == "limit":
+        yield "the run was given up before all flows were complete"
+    elif ended not in ("done", "duration"):
+        yield f"the run ended with {ended!r}"
+    if raw.get("error") is not None:
+        yield f"the run failed: {raw['error']}"
+
+
+def _conserved(raw: Mapping[str, Any]) -> Iterator[str]:
+    conservation = raw.get("conservation")
+    ok = conservation.get("ok") if isinstance(conservation, dict) else None
+    if ok is False:
+        yield "packets were not conserved"
+    elif ok is None and raw.get("simulated") is not False:
+        yield "the result does not say whether packets were conserved"
+
+
+def _all_flows(job: Mapping[str, Any], flows: FlowSet) -> Iterator[str]:
+    found = {flow.name for flow in flows}
+    absent = [flow["name"] for flow in job.get("flows") or () if flow["name"] not in found]
+    if absent:
+        yield f"no result for {_listed(absent)}"
+
+
+def _flows_ended(job: Mapping[str, Any], flows: FlowSet, may_fail: Sequence[str]) -> Iterator[str]:
+    """A run for a set time may leave flows unfinished; nothing else may, unless the scenario says so."""
+    excused = {FlowStatus.DONE} | ({FlowStatus.UNFINISHED} if job.get("until") == "duration" else set())
+    for status in FlowStatus:
+        names = [
+            flow.name + (f" ({flow.error})" if flow.error else "")
+            for flow in flows
+            if flow.status is status and not any(matches(flow.name, pattern) for pattern in may_fail)
+        ]
+        if names and status not in excused:
+            yield f"{status.value.replace('_', ' ')}: {_listed(names)}"
+
+
+def _load_reached(job: Mapping[str, Any], raw: Mapping[str, Any], flows: FlowSet) -> Iterator[str]:
+    """A paced flow that nothing held back must have sent at its rate; otherwise the load asked for was not there."""
+    asked = {flow["name"]: flow for flow in job.get("flows") or ()}
+    shared = _ports_with_other_load(job)
+    short = []
+    for flow in flows:
+        wanted = asked.get(flow.name)
+        if wanted is None or not _is_plainly_paced(wanted) or wanted["src"] in shared:
+            continue
+        if not _was_held_back(flow, raw) and _fell_short(flow, wanted):
+            short.append(f"{flow.name} (asked {format_rate(wanted['rate_bps'] * wanted['qps'])})")
+    if short:
+        yield f"the generator did not reach the asked load: {_listed(short)}"
+    yield from _oversubscribed(job)
+
+
+def _is_plainly_paced(wanted: Mapping[str, Any]) -> bool:
+    """Only the rate limits it: no window, no gaps between messages, no answers to wait for."""
+    limited = ("window_bytes", "max_outstanding", "message_interval_ps", "recv_depth")
+    return (
+        wanted["rate_bps"] > 0
+        and wanted["verb"] in ("write", "send")
+        and not any(wanted[key] for key in limited)
+    )
+
+
+def _ports_with_other_load(job: Mapping[str, Any]) -> set[str]:
+    """Source ports that also send flows without a rate: there the share of a paced flow is up to the scheduler."""
+    return {flow["src"] for flow in job.get("flows") or () if not _is_plainly_paced(flow)}
+
+
+def _was_held_back(flow: FlowResult, raw: Mapping[str, Any]) -> bool:
+    """Whether the network, and not the generator, explains a lower rate: congestion control, loss or pause."""
+    if flow.status in (FlowStatus.FAILED, FlowStatus.NOT_STARTED):
+        return True
+    causes = (
+        flow.rate_cuts,
+        flow.naks_received,
+        flow.timeouts,
+        flow.rnr_naks_received,
+        flow.packets_retransmitted,
+    )
+    if any(not isinstance(cause, Missing) and cause > 0 for cause in causes):
+        return True
+    port = (raw.get("ports") or {}).get(flow.src) or {}
+    paused = port.get("rx_pause_duration_ps")
+    drops = port.get("drops")
+    return (isinstance(paused, list) and sum(paused) > 0) or (
+        isinstance(drops, dict) and sum(drops.values()) > 0
+    )
+
+
+def _fell_short(flow: FlowResult, wanted: Mapping[str, Any]) -> bool:
+    if isinstance(flow.bytes_sent, Missing) or isinstance(flow.busy_ps, Missing):
+        return False  # told by the other checks
+    asked_bps = int(wanted["rate_bps"]) * int(wanted["qps"])
+    needed_ps = flow.bytes_sent * 8 * 10**12 / asked_bps * _wire_factor(flow)
+    return flow.busy_ps > needed_ps * (1 + LOAD_TOLERANCE) + LOAD_SLACK_PS
+
+
+def _wire_factor(flow: FlowResult) -> float:
+    """Return wire bytes per payload byte: the rate of a flow counts wire bits."""
+    if isinstance(flow.packets_sent, Missing) or isinstance(flow.bytes_sent, Missing) or flow.bytes_sent == 0:
+        return 1.0
+    return 1.0 + HEADER_BYTES * flow.packets_sent / flow.bytes_sent
+
+
+def _oversubscribed(job: Mapping[str, Any]) -> Iterator[str]:
+    """A paced flow that asks for more than its source's link carries can never reach its load."""
+    rates = {end: link["rate_bps"] for link in job.get("links") or () for end in (link["a"], link["b"])}
+    asked: dict[str, int] = {}
+    for flow in job.get("flows") or ():
+        alone = flow["rate_bps"] * flow["qps"]
+        asked[flow["src"]] = max(asked.get(flow["src"], 0), alone)
+    for port, rate in asked.items():
+        if port in rates and rate > rates[port]:
+            yield f"{format_rate(rate)} were asked of {port}, whose link has {format_rate(rates[port])}"
+
+
+def _counters_there(job: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
+    """Every linked port must have every counter of the format."""
+    ports: Mapping[str, Any] = raw.get("ports") or {}
+    linked = [end for link in job.get("links") or () for end in (link["a"], link["b"])]
+    absent = [port for port in linked if port not in ports]
+    if absent:
+        yield f"no counters of {_listed(absent)}"
+    hosts = {node["name"] for node in job.get("nodes") or () if node.get("kind") == "host"}
+    host_ports = frozenset(port for port in ports if port.partition(":")[0] in hosts)
+    table = CounterTable(ports, host_ports)
+    gaps = [str(counter) for counter in Counter if counter in COUNTED and _has_gap(table, counter)]
+    if ports and gaps:
+        yield f"missing counters: {_listed(gaps)}"
+
+
+def _has_gap(table: CounterTable, counter: Counter) -> bool:
+    return any(isinstance(value, Missing) for value in table.by_port(counter).values())
+
+
+def _series_there(job: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
+    if job.get("sample_every_ps") and job.get("output_dir") and raw.get("series") is None:
+        yield "series were asked for and are not there"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
