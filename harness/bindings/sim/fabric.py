@@ -15,15 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.bindings.sim_process import SimProcess, find_simulator
+from harness.bindings.sim.process import SimProcess, find_simulator
 from harness.core.capability import Capability
 from harness.core.errors import ConfigError, SimError
 from harness.core.job import expand, job_of
 from harness.core.result import JOB_FILE, RESULT_FILE, RunResult
 from harness.core.scenario import Scenario
 from harness.core.topology import Topology
-
-__all__ = ["SimFabric", "find_simulator", "reserve"]
 
 log = logging.getLogger(__name__)
 

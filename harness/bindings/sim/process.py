@@ -55,7 +55,7 @@ def _candidates() -> Iterator[Path]:
     if on_path is not None:
         yield Path(on_path)
     # CMake leaves it some folders deep, under the name of the platform
-    yield from sorted((Path(__file__).resolve().parents[2] / "build").glob(f"**/{PROGRAM}"))
+    yield from sorted((Path(__file__).resolve().parents[3] / "build").glob(f"**/{PROGRAM}"))
 
 
 def _is_program(path: Path) -> bool:
