@@ -25,7 +25,7 @@ from harness.core.errors import HarnessError
 EPILOG = """\b
 Examples:
   roce doctor                                     what is installed, and what to do about the rest
-  roce topo show leaf-spine-64                    draw a topology
+  roce topo show leaf-spine-16                    draw a topology
   roce run scenario.yaml --out results/first      run a scenario on the simulated fabric
   roce import hpcc config.cfg -o scenario.yaml    read a configuration of the HPCC ns-3 simulator
   roce compare reference/ results/first           hold a run against another simulator's output

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import click
 
+RECORD_FILE = "record.jsonl"
+"""Name of the record in the folder of a session."""
+
 
 @click.command(
     epilog="""\b
@@ -25,8 +28,9 @@ def report(record: Path, output: Path, kind: str) -> None:
     RECORD is the folder of a session (below runs/ unless --record said otherwise) or the record file in it.
     A record that ends in mid-line, because the session was killed, is read up to there; the report says so.
     """
-    from harness.core.record import RunRecord
-    from reports.reporter import load, write_report
+    from harness.core import record_files
+    from reports import reporter
 
-    written = write_report(load(kind), RunRecord.load(record), output)
+    file = record / RECORD_FILE if record.is_dir() else record
+    written = reporter.write_report(reporter.load(kind), record_files.load(file), output)
     click.echo(f"wrote {written}")

@@ -3,12 +3,124 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from harness.cli.console import EXIT_DIFFERS
 
-@click.command()
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from harness.core.result import RunResult
+    from harness.core.scenario import Scenario
+
+MAX_SEED = 2**63 - 1
+
+
+class RecordingFabric(Protocol):
+    """A fabric that writes a run into its caller's folder, with event traces, and tells how far it is."""
+
+    def run(
+        self,
+        scenario: Scenario,
+        *,
+        output: Path,
+        trace: Sequence[str],
+        progress: Callable[[float, int], None],
+    ) -> RunResult:
+        """Execute the scenario; `output` holds the whole result afterwards, or nothing."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was reserved."""
+        ...
+
+
+@click.command(
+    short_help="Run a scenario file and write its result.",
+    epilog="""\b
+Examples:
+  roce run incast.yaml --out results/incast
+  roce run incast.yaml --seed 7 --out results/incast-7
+  roce run incast.yaml --trace --out results/incast --force
+""",
+)
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-def run(file: Path) -> int:
-    """Run a scenario."""
-    raise NotImplementedError
+@click.option(
+    "--out", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of the result."
+)
+@click.option("--force", is_flag=True, help="Replace the result that is there.")
+@click.option(
+    "--seed", type=click.IntRange(0, MAX_SEED), metavar="N", help="Instead of the seed in the file."
+)
+@click.option("--trace", is_flag=True, help="Also write every congestion-control and pause event.")
+@click.option("--fabric", "kind", default="sim", show_default=True, metavar="NAME", help="Kind of fabric.")
+@click.option(
+    "--site", type=click.Path(path_type=Path), help="Where the nodes are, for fabrics that are real."
+)
+def run(
+    file: Path, out: Path, force: bool, seed: int | None, trace: bool, kind: str, site: Path | None
+) -> int:
+    """Run a scenario file, print a summary and write the result into DIR.
+
+    DIR gets result.json, job.json, flows.csv and the time series; with --trace also cc_events.csv and
+    pfc_events.csv. It appears when the run is over and whole. Exit code 1 when the run is no evidence: a flow
+    did not complete, a generator did not reach its load.
+    """
+    from harness.cli.files import write_text
+    from harness.cli.outcome import result_folder
+    from harness.cli.summary import flows_csv, sizes_of
+    from harness.core.scenario import Scenario
+
+    scenario = Scenario.load(file)
+    fabric = _reserve(scenario, kind, site, seed)
+    try:
+        with result_folder(out, force=force) as part:
+            result = _execute(fabric, scenario, part, trace=trace)
+            write_text(part / "flows.csv", flows_csv(result.raw, sizes_of(result.job)))
+    finally:
+        fabric.close()
+    return _tell(result, out)
+
+
+def _reserve(scenario: Scenario, kind: str, site: Path | None, seed: int | None) -> RecordingFabric:
+    """Reserve what the file asks for; the binding is found by its name.
+
+    Raises:
+        ConfigError: no such kind of fabric.
+    """
+    import importlib
+    import pkgutil
+
+    import harness.bindings
+    from harness.core.errors import ConfigError, suggestion
+
+    kinds = [module.name for module in pkgutil.iter_modules(harness.bindings.__path__)]
+    if kind not in kinds:
+        hint = suggestion(kind, kinds, "there are")
+        raise ConfigError("no such kind of fabric", key="--fabric", value=kind, hint=hint)
+    chosen = next((value for value in (seed, scenario.seed) if value is not None), 1)
+    binding = importlib.import_module(f"harness.bindings.{kind}")
+    fabric: RecordingFabric = binding.reserve(scenario.resolved_topology(), site, chosen)
+    return fabric
+
+
+def _execute(fabric: RecordingFabric, scenario: Scenario, part: Path, *, trace: bool) -> RunResult:
+    from harness.cli.progress import progress_display
+
+    with progress_display(scenario.name or "running") as advance:
+        return fabric.run(scenario, output=part, trace=("cc", "pfc") if trace else (), progress=advance)
+
+
+def _tell(result: RunResult, out: Path) -> int:
+    """Print the summary; say why when the run is no evidence."""
+    from harness.cli.console import stdout
+    from harness.cli.summary import print_summary, sizes_of
+
+    console = stdout()
+    print_summary(result.raw, sizes_of(result.job), console)
+    for reason in result.invalid_reasons:
+        console.print(f"INVALID: {reason}", style="bold red", markup=False)
+    console.print(f"wrote {out}", markup=False)
+    return EXIT_DIFFERS if result.invalid_reasons else 0

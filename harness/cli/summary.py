@@ -22,7 +22,7 @@ NO_DATA = "no data"
 MAX_FLOW_ROWS = 32
 """Flows listed one by one; beyond, the table shows the slowest and says how many are left out."""
 
-CSV_COLUMNS = ("flow", "src", "dst", "sport", "size_bytes", "start_ns", "fct_ns", "status")
+CSV_COLUMNS = ("flow", "src", "dst", "sport", "size_bytes", "start_ns", "fct_ns", "status", "name")
 
 
 def sizes_of(job: Result) -> dict[str, int]:
@@ -36,18 +36,19 @@ def sizes_of(job: Result) -> dict[str, int]:
 def flows_csv(result: Result, sizes: Mapping[str, int]) -> str:
     """One line a flow, in the order in which they completed; the others follow, without times.
 
-    ``src`` and ``dst`` are node names, ``sport`` is the UDP source port of the first QP, ``size_bytes`` the
-    payload that the flow had to carry, times are in whole nanoseconds, cut off.
+    ``flow`` is the place of the flow in the job, from 0, ``src`` and ``dst`` are node names, ``sport`` is the
+    UDP source port of the first QP, ``size_bytes`` the payload that the flow had to carry; times are in whole
+    nanoseconds, cut off.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for flow in sorted(result["flows"], key=_end):
+    for index, flow in sorted(enumerate(result["flows"]), key=lambda numbered: _end(numbered[1])):
         qps = flow.get("qps") or []
         sport = qps[0].get("udp_sport", "") if qps else ""
         ends = (_node(flow["src"]), _node(flow["dst"]))
         times = (_whole_ns(flow["start_ps"]), _whole_ns(flow["fct_ps"]))
-        writer.writerow((flow["name"], *ends, sport, sizes[flow["name"]], *times, flow["status"]))
+        writer.writerow((index, *ends, sport, sizes[flow["name"]], *times, flow["status"], flow["name"]))
     return out.getvalue()
 
 
@@ -64,19 +65,6 @@ def print_summary(result: Result, sizes: Mapping[str, int], console: Console) ->
         console.print(
             f"[bold reverse] SIMULATED [/] by {name.get('name')} {name.get('version')}: no hardware"
         )
-
-
-def faults(result: Result) -> list[str]:
-    """Why this run is not a good one, in words; empty when it is."""
-    found = []
-    if result.get("error"):
-        found.append(f"the run failed: {result['error']['kind']}: {result['error']['message']}")
-    unfinished = [flow["name"] for flow in result["flows"] if flow["status"] != "done"]
-    if unfinished and result["ended"] != "duration":
-        shown = ", ".join(unfinished[:5]) + (", …" if len(unfinished) > 5 else "")
-        found.append(f"{len(unfinished)} of {len(result['flows'])} flows did not complete: {shown}")
-    failed = sorted({flow["error"] for flow in result["flows"] if flow.get("error")})
-    return [*found, *(f"a flow ended with {error}" for error in failed)]
 
 
 def _flow_table(result: Result, sizes: Mapping[str, int]) -> Table:

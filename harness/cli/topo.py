@@ -15,7 +15,7 @@ from harness.cli.console import PIPED_WIDTH
     epilog="""\b
 Examples:
   roce topo list
-  roce topo show leaf-spine-64
+  roce topo show leaf-spine-16
   roce topo show my/topology.yaml --svg topology.svg
 """
 )
@@ -48,7 +48,7 @@ def list_topologies() -> None:
     epilog="""\b
 Examples:
   roce topo show star-9
-  roce topo show topologies/leaf-spine-64.yaml --svg leaf-spine.svg
+  roce topo show topologies/leaf-spine-16.yaml --svg leaf-spine.svg
 """,
 )
 @click.argument("topology", metavar="NAME|FILE")

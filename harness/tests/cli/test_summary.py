@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.cli.summary import faults, flows_csv, print_summary, sizes_of
+from harness.cli.summary import flows_csv, print_summary, sizes_of
 
 MB = 10**6
 MS = 10**9
@@ -61,10 +61,10 @@ def test_flows_are_listed_in_order_of_completion() -> None:
     rows = list(csv.reader(io.StringIO(flows_csv(given, {"slow": 1, "stuck": 2, "fast": 3}))))
 
     assert rows == [
-        ["flow", "src", "dst", "sport", "size_bytes", "start_ns", "fct_ns", "status"],
-        ["fast", "h1", "h9", "10000", "3", "1000000", "2000000", "done"],
-        ["slow", "h1", "h9", "10000", "1", "1000000", "3000999", "done"],
-        ["stuck", "h1", "h9", "10000", "2", "1000000", "", "unfinished"],
+        ["flow", "src", "dst", "sport", "size_bytes", "start_ns", "fct_ns", "status", "name"],
+        ["2", "h1", "h9", "10000", "3", "1000000", "2000000", "done", "fast"],
+        ["0", "h1", "h9", "10000", "1", "1000000", "3000999", "done", "slow"],
+        ["1", "h1", "h9", "10000", "2", "1000000", "", "unfinished", "stuck"],
     ]
 
 
@@ -114,16 +114,3 @@ def test_of_many_flows_the_slowest_are_shown() -> None:
     assert "f100 " in text
     assert "f69 " not in text
     assert "… and 69 faster flows" in text
-
-
-def test_faults_are_said_in_words() -> None:
-    assert faults(result(flow("a"))) == []
-    assert faults(result(flow("a", fct_ps=None), ended="limit")) == ["1 of 1 flows did not complete: a"]
-    failed = flow("a", fct_ps=None, status="failed", error="RETRY_EXC_ERR")
-    assert faults(result(failed))[-1] == "a flow ended with RETRY_EXC_ERR"
-    broken = result(flow("a"), error={"kind": "conservation", "message": "1 packet lost"}, ended="error")
-    assert faults(broken) == ["the run failed: conservation: 1 packet lost"]
-
-
-def test_flows_that_send_for_a_duration_need_not_complete() -> None:
-    assert faults(result(flow("a", fct_ps=None), ended="duration")) == []
