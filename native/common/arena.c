@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* No object can be larger than half the address space; less leaves room for headers and rounding. */
+static const size_t LARGEST = PTRDIFF_MAX / 2;
 enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20 };
 
 /* One block from the system; the payload follows the header. */
@@ -45,9 +47,6 @@ void arena_free(struct arena *arena) {
 /* Adds a chunk that holds at least `size` bytes. calloc() gives zeroed pages without touching them. */
 static struct chunk *grow(struct arena *arena, size_t size) {
   size_t payload = size > arena->next_size ? size : arena->next_size;
-  if (payload > SIZE_MAX - sizeof(struct chunk)) {
-    return NULL;
-  }
   struct chunk *chunk = calloc(1, sizeof *chunk + payload);
   if (chunk == NULL) {
     return NULL;
@@ -65,7 +64,7 @@ static struct chunk *grow(struct arena *arena, size_t size) {
 
 void *arena_alloc(struct arena *arena, size_t size) {
   const size_t unit = alignof(max_align_t);
-  if (size > SIZE_MAX - unit) {
+  if (size > LARGEST) {
     return NULL;
   }
   size_t rounded = (size + unit - 1) / unit * unit;
