@@ -106,8 +106,9 @@ def dynamic_queue_bytes(alpha: float, shared_bytes: float, congested: int) -> fl
 
 
 def hpcc_headroom_bytes(rate_bps: int, delay_ps: int) -> int:
-    """Headroom of a port in the ns-3 model of HPCC: three one-way bandwidth-delay products, in bytes."""
-    return rate_bps * delay_ps // 8 // PS_PER_S * 3
+    """Headroom of a port in the ns-3 model of HPCC: three one-way delay products, in bytes."""
+    delay_ns = delay_ps // 1000
+    return rate_bps * delay_ns // 8 // 10**9 * 3
 
 
 def hpcc_shift(rate_bps: int, nic_rate_bps: int) -> int:

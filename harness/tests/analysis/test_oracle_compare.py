@@ -63,6 +63,7 @@ def test_every_column_counts(write: Writer, old: str, new: str) -> None:
 
     assert found.differing == 1
     assert not found.equal
+    assert found.first is not None
     assert found.first.key == ("0", "8", "10000")
     assert found.first.index == 1
 
@@ -87,6 +88,7 @@ def test_first_difference_is_the_earliest_in_time(write: Writer) -> None:
 
     found = oracle_compare.compare(CC, ours, reference)
 
+    assert found.first is not None
     assert found.first.key[0] == "1"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import ConfigError
+from harness.core.events import LinkDown
 from harness.core.scenario import Scenario
 from harness.core.topology import Topology
 from harness.core.yamlio import parse_yaml
@@ -169,9 +170,7 @@ def test_text_is_a_scenario_file(folder: Folder) -> None:
     flows = list(scenario.patterns[0].flows(scenario.topology, 1))
     assert [flow.start_ps for flow in flows] == [1_000_000_000, 1_000_037_000, 1_000_147_999]
     assert scenario.limit_ps == 4 * 10**12
-    assert [event.to_job() for event in scenario.events] == [
-        {"kind": "link_down", "at_ps": 2_000_100_000_000, "port": "4:3"}
-    ]
+    assert list(scenario.events) == [LinkDown(2_000_100_000_000, "4:3")]
 
 
 def test_no_marking_and_no_control(folder: Folder) -> None:
