@@ -14,7 +14,7 @@ from pydantic import Field, PlainSerializer, TypeAdapter, ValidationInfo, model_
 from harness.core.blocks import Json, NicBlock, SwitchBlock, given
 from harness.core.errors import ConfigError, suggestion
 from harness.core.qos import Qos
-from harness.core.units import Duration, Fraction, Priorities, Rate
+from harness.core.units import Duration, Fraction, LinkSpeed, Priorities, Rate
 from harness.core.validation import model
 
 Quanta = Annotated[int, Field(ge=1, le=65535, strict=True)]
@@ -61,13 +61,7 @@ class LinkRate:
 
     at: Duration
     port: str
-    rate: Rate
-
-    @model_validator(mode="after")
-    def _moves(self) -> LinkRate:
-        if self.rate == 0:
-            raise ConfigError("the rate of a link is above zero", key="rate", value=0, hint="use link_down")
-        return self
+    rate: LinkSpeed
 
     def to_job(self) -> Json:
         """Return the event as docs/job-format.md writes it."""

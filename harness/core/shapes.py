@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from harness.core.errors import ConfigError, suggestion
-from harness.core.units import GBPS, US, Bytes, Duration, Rate
+from harness.core.units import GBPS, US, Bytes, Duration, LinkSpeed
 from harness.core.validation import config_error, model
 
 MAX_HOSTS = 32_768
@@ -80,8 +80,8 @@ class LeafSpine:
     leaves: Switches
     spines: Switches
     hosts_per_leaf: Hosts
-    host_rate: Rate = 100 * GBPS
-    fabric_rate: Rate = 100 * GBPS
+    host_rate: LinkSpeed = 100 * GBPS
+    fabric_rate: LinkSpeed = 100 * GBPS
     delay: Duration = US
     host_delay: Duration | None = None
     fabric_delay: Duration | None = None
@@ -108,7 +108,7 @@ class Star:
     """All hosts on one switch."""
 
     hosts: Hosts
-    rate: Rate = 100 * GBPS
+    rate: LinkSpeed = 100 * GBPS
     delay: Duration = US
     buffer: Bytes | None = None
 
@@ -127,8 +127,8 @@ class Dumbbell:
 
     left: Hosts
     right: Hosts
-    host_rate: Rate = 100 * GBPS
-    trunk_rate: Rate = 100 * GBPS
+    host_rate: LinkSpeed = 100 * GBPS
+    trunk_rate: LinkSpeed = 100 * GBPS
     delay: Duration = US
     buffer: Bytes | None = None
 
@@ -150,8 +150,8 @@ class Ring:
 
     switches: Annotated[int, Field(ge=3, le=MAX_SWITCHES, strict=True)]
     hosts_per_switch: Hosts = 1
-    host_rate: Rate = 100 * GBPS
-    ring_rate: Rate = 100 * GBPS
+    host_rate: LinkSpeed = 100 * GBPS
+    ring_rate: LinkSpeed = 100 * GBPS
     delay: Duration = US
     buffer: Bytes | None = None
 

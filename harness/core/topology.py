@@ -26,7 +26,7 @@ from harness.core.blocks import NicBlock, SwitchBlock, given
 from harness.core.errors import ConfigError, suggestion
 from harness.core.routing import Graph, Route, check_connected
 from harness.core.shapes import Shape, generate
-from harness.core.units import GBPS, US, Bytes, Duration, Rate
+from harness.core.units import GBPS, US, Bytes, Duration, LinkSpeed, Rate
 from harness.core.validation import check_name, model
 from harness.core.yamlio import Document, load_yaml, validate
 
@@ -80,14 +80,12 @@ class Link:
     """A full-duplex link: the same rate both ways. `ber` is the bit error rate."""
 
     endpoints: tuple[str, str]
-    rate: Rate
+    rate: LinkSpeed
     delay: Duration = US
     ber: Annotated[float, Field(ge=0, le=MAX_BIT_ERROR_RATE, allow_inf_nan=False)] = 0.0
 
     @model_validator(mode="after")
     def _sound(self) -> Link:
-        if self.rate == 0:
-            raise ConfigError("the rate of a link is above zero", key="rate", value=0)
         if self.endpoints[0] == self.endpoints[1]:
             raise ConfigError("a link joins two ports", key="endpoints", value=self.endpoints[0])
         return self

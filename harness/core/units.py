@@ -13,7 +13,15 @@ from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from harness.core.errors import ConfigError, shown
 
@@ -223,6 +231,16 @@ Rate = Annotated[
     _schema("rate"),
 ]
 """Bits per second; text with a unit in files."""
+
+
+def _positive(value: int) -> int:
+    if value == 0:
+        raise ConfigError("a rate above zero is needed", value=value)
+    return value
+
+
+LinkSpeed = Annotated[Rate, AfterValidator(_positive)]
+"""A rate above zero."""
 
 Bytes = Annotated[
     int,

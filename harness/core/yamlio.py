@@ -59,6 +59,7 @@ def load_yaml(path: str | Path) -> Document:
 
 def parse_yaml(text: str, file: str) -> Document:
     """Read YAML text; `file` is the name in messages."""
+    _refuse_deep_nesting(text, file)
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -67,7 +68,7 @@ def parse_yaml(text: str, file: str) -> Document:
         builder = _Builder(loader, file)
         return Document(file, builder.build(node, (), 0), builder.lines)
     except yaml.MarkedYAMLError as error:
-        raise _syntax_error(error, file) from None
+        raise _syntax_error(error, text, file) from None
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"not YAML: {str(error) or 'nested too deeply'}", file=file) from None
     finally:
@@ -106,10 +107,28 @@ def _read(path: Path) -> str:
         raise ConfigError(f"cannot read the file: {error.strerror}", file=path) from None
 
 
-def _syntax_error(error: yaml.MarkedYAMLError, file: str) -> ConfigError:
+def _refuse_deep_nesting(text: str, file: str) -> None:
+    """Look at the events first: the C library makes nodes by recursion, and deep ones end the process."""
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                line = event.start_mark.line + 1
+                raise ConfigError(f"nested more than {MAX_DEPTH} deep", file=file, line=line)
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(error, text, file) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not YAML: {error}", file=file) from None
+
+
+def _syntax_error(error: yaml.MarkedYAMLError, text: str, file: str) -> ConfigError:
     mark = error.problem_mark or error.context_mark
+    last = text.rstrip("\n").count("\n") + 1  # what is open at the end is reported behind it
     problem = error.problem or "syntax error"
-    return ConfigError(f"not YAML: {problem}", file=file, line=None if mark is None else mark.line + 1)
+    return ConfigError(
+        f"not YAML: {problem}", file=file, line=None if mark is None else min(last, mark.line + 1)
+    )
 
 
 class _Builder:
