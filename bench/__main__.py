@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the asked cases; 0 when all ran, 2 when the simulator is missing or failed."""
     options = _options(arguments)
     # Piped into a file the table must not fold its rows at 80 columns.
-    console = Console(width=None if sys.stdout.isatty() else 130)
+    console = Console(width=None if sys.stdout.isatty() else 150)
     try:
         program = options.simulator or find_simulator()
         console.print(f"{program} on {_machine()}; one core, median of {options.runs} runs")
@@ -88,8 +88,8 @@ def _print_tables(rows: list[Row], console: Console) -> None:
 
 
 def _table(title: str, rows: Iterable[Row], *, ratios: bool) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("case")
+    table = Table(title=f"\n{title}", title_justify="left", box=None, padding=(0, 1), pad_edge=False)
+    table.add_column("case", no_wrap=True)
     for heading in ("hops", "M hops/s", "M events/s", "events/hop", "wall s", "± %", "memory MB"):
         table.add_column(heading, justify="right")
     if ratios:

@@ -60,8 +60,11 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
     try:
         # standalone_mode=False gives back what click would have exited with, and raises its errors.
         code = cli.main(args=arguments, prog_name="roce", standalone_mode=False)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        return EXIT_WRONG
+    except click.ClickException as error:
+        complain(_with_hint(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         complain("interrupted")
@@ -74,6 +77,14 @@ def _guarded(arguments: list[str], *, debug: bool) -> int:
         complain(str(error))
         return EXIT_WRONG
     return code if isinstance(code, int) else 0
+
+
+def _with_hint(error: click.ClickException) -> str:
+    """The message of a wrong command line, with where to read what is right."""
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{message.rstrip('.')}; see {error.ctx.command_path} --help"
+    return message
 
 
 def _quiet_pipe() -> int:
