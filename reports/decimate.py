@@ -56,3 +56,29 @@ def peak(values: Sequence[float] | FloatArray) -> float:
     """Largest sample of a column; NaN when it has none."""
     column = np.asarray(values, dtype=np.float64)
     return float("nan") if np.isnan(column).all() else float(np.nanmax(column))
+
+
+def decimate_table(
+    time: npt.ArrayLike, values: npt.ArrayLike, max_points: int = 2000
+) -> tuple[FloatArray, FloatArray]:
+    """Reduce a table (n samples × c columns, no NaN) to at most `max_points` rows that all columns share.
+
+    Each bucket gives two rows, at its first and its last time, with every column's minimum and maximum in the order in
+    which they occurred. A peak is therefore exact in value and at most one bucket off in time.
+    """
+    t = np.asarray(time, dtype=np.float64)
+    v = np.asarray(values, dtype=np.float64)
+    if v.ndim != 2 or len(t) != len(v):
+        raise ValueError(f"a table needs one row a sample, got time {t.shape} and values {v.shape}")
+    if len(v) <= max_points:
+        return t, v
+    edges = np.linspace(0, len(v), max_points // 2 + 1).astype(np.int64)
+    spans = list(zip(edges, edges[1:], strict=False))
+    times = [t[place] for start, stop in spans for place in (start, stop - 1)]
+    return np.asarray(times), np.concatenate([_two_rows(v[start:stop]) for start, stop in spans])
+
+
+def _two_rows(bucket: FloatArray) -> FloatArray:
+    low, high = bucket.min(axis=0), bucket.max(axis=0)
+    rising = bucket.argmin(axis=0) <= bucket.argmax(axis=0)
+    return np.stack([np.where(rising, low, high), np.where(rising, high, low)])

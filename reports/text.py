@@ -6,6 +6,7 @@ Nothing here decides anything; verdicts come judged in the record.
 from __future__ import annotations
 
 import math
+import shlex
 import unicodedata
 from collections.abc import Sequence
 
@@ -60,10 +61,15 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def signed_percent(fraction: float) -> str:
-    """Format a relative margin: 0.042 gives "+4.2 %"; tiny but non-zero margins never print as zero."""
+    """Format a relative margin: 0.042 gives "+4.2 %".
+
+    Tiny but non-zero margins never print as zero; those of 1000 % and more, which say no more than "far", are cut.
+    """
     percent = fraction * 100
-    text = f"{percent:+.1f}" if abs(percent) < 100 else f"{percent:+,.0f}"
-    if float(text.replace(",", "")) == 0 and percent != 0:
+    if abs(percent) >= 1000:
+        return f"{'over +' if percent > 0 else 'below -'}999\N{NO-BREAK SPACE}%"
+    text = f"{percent:+.1f}" if abs(percent) < 100 else f"{percent:+.0f}"
+    if float(text) == 0 and percent != 0:
         text = f"{percent:+.1g}"
     return f"{text}\N{NO-BREAK SPACE}%"
 
@@ -100,3 +106,8 @@ def _visible(character: str) -> str:
 def one_line(text: str) -> str:
     """`clean` text with all white space folded, for table cells."""
     return " ".join(clean(text).split())
+
+
+def shell_word(text: str) -> str:
+    """Quote a word for a POSIX shell where it needs it."""
+    return shlex.quote(text)

@@ -50,7 +50,9 @@ def test_worst_first_invalid_before_everything() -> None:
 
 
 def test_only_an_invalid_value_says_why() -> None:
-    views = measurement_views([measure("a", Missing("port is down"), at_least(1)), measure("b", 0, at_least(1))])
+    views = measurement_views(
+        [measure("a", Missing("port is down"), at_least(1)), measure("b", 0, at_least(1))]
+    )
     assert [view.reason for view in views] == ["no data: port is down", ""]
 
 

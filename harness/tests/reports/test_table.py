@@ -15,15 +15,29 @@ def row(name: str, verdict: str = "PASS", reason: str = "", evidence: str = "run
 
 @pytest.mark.parametrize("width", [30, 50, 64, 80, 120, 200])
 def test_no_line_is_wider_than_asked(width: int) -> None:
-    rows = [row("goodput of all the receivers of the incast " * 3), row("x", "INVALID", "no data " * 30), row("漢字" * 40)]
+    rows = [
+        row("goodput of all the receivers of the incast " * 3),
+        row("x", "INVALID", "no data " * 30),
+        row("漢字" * 40),
+    ]
     for line in measurement_table(rows, width, indent="  "):
         assert display_width(line) <= width
 
 
 @pytest.mark.parametrize("width", [30, 100])
 def test_everything_that_was_measured_is_there(width: int) -> None:
-    text = " ".join(" ".join(measurement_table([row("marks", "INVALID", "no data: no such counter")], width)).split())
-    for part in ("INVALID", "marks", "88.1 Gb/s", "≥ 95 Gb/s", "-7.2 %", "no data: no such counter", "from run 1"):
+    text = " ".join(
+        " ".join(measurement_table([row("marks", "INVALID", "no data: no such counter")], width)).split()
+    )
+    for part in (
+        "INVALID",
+        "marks",
+        "88.1 Gb/s",
+        "≥ 95 Gb/s",
+        "-7.2 %",
+        "no data: no such counter",
+        "from run 1",
+    ):
         assert part in text
 
 

@@ -30,7 +30,9 @@ def test_rounding_never_moves_a_value_across_its_limit(value: float) -> None:
     assert (shown > 95) == (value > 95)
 
 
-@pytest.mark.parametrize(("fraction", "printed"), [(0.042, "+4.2"), (-0.5, "-50.0"), (1204, "+120,400"), (1e-6, "+0.0001")])
+@pytest.mark.parametrize(
+    ("fraction", "printed"), [(0.042, "+4.2"), (-0.5, "-50.0"), (1204, "+120,400"), (1e-6, "+0.0001")]
+)
 def test_signed_percent(fraction: float, printed: str) -> None:
     assert text.signed_percent(fraction) == f"{printed}\N{NO-BREAK SPACE}%"
 

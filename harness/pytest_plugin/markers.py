@@ -1,0 +1,88 @@
+"""What a suite says about a test beside its body, checked when it is collected or before it runs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.core.capability import Capability
+from harness.pytest_plugin.options import POOL, SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from harness.core.fabric import Fabric
+
+_LAB_MARKERS = ("plan", "needs", "negative_control")
+_LAB_FIXTURES = ("fabric", "expect")
+# As in the catalogue of test cases: letters of the family, a number, perhaps a letter (PFC-07, ECN-03b).
+_PLAN_ID = re.compile(r"[A-Z][A-Z0-9]*-\d+[a-z]?")
+
+
+def is_lab_test(item: pytest.Item) -> bool:
+    """Tell a test that judges a fabric from an ordinary unit test, which this plugin leaves alone."""
+    uses = any(name in getattr(item, "fixturenames", ()) for name in _LAB_FIXTURES)
+    return uses or any(item.get_closest_marker(name) for name in _LAB_MARKERS)
+
+
+def topology_of(item: pytest.Item) -> str:
+    """Topology of the test: its closest marker, else the option."""
+    marker = item.get_closest_marker("topology")
+    return item.config.stash[SETTINGS].topology if marker is None else str(marker.args[0])
+
+
+def plan_ids_of(item: pytest.Item) -> tuple[str, ...]:
+    """Plan IDs of the test, its module and class, each once, the outermost marker first."""
+    markers = reversed(list(item.iter_markers("plan")))
+    return tuple(dict.fromkeys(plan_id for marker in markers for plan_id in marker.args))
+
+
+def control_of(item: pytest.Item) -> str | None:
+    """What a negative control breaks on purpose; None for an ordinary test."""
+    marker = item.get_closest_marker("negative_control")
+    return None if marker is None else str(marker.args[0])
+
+
+def fabric_of(item: pytest.Item) -> Fabric:
+    """Reserve (once) the fabric that this test runs on."""
+    return item.config.stash[POOL].get(topology_of(item), item.nodeid)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse markers that would silently do nothing: all mistakes in one usage error."""
+    mistakes = [f"{item.nodeid}: {mistake}" for item in items for mistake in _mistakes(item)]
+    if mistakes:
+        raise pytest.UsageError(*mistakes)
+
+
+def _mistakes(item: pytest.Item) -> Generator[str]:
+    for marker in item.iter_markers("plan"):
+        wrong = [plan_id for plan_id in marker.args if not _is_plan_id(plan_id)]
+        if wrong or not marker.args:
+            yield f"plan{marker.args!r}: give IDs such as 'PFC-07'"
+    for marker in item.iter_markers("needs"):
+        if not marker.args or not all(isinstance(need, Capability) for need in marker.args):
+            yield f"needs{marker.args!r}: give members of Capability: {', '.join(c.name for c in Capability)}"
+    for name, example in (("topology", "'star-9'"), ("negative_control", "'PFC switched off'")):
+        for marker in item.iter_markers(name):
+            if len(marker.args) != 1 or not isinstance(marker.args[0], str) or not marker.args[0].strip():
+                yield f"{name}{marker.args!r}: give one text such as {example}"
+
+
+def _is_plan_id(value: object) -> bool:
+    return isinstance(value, str) and _PLAN_ID.fullmatch(value) is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Skip a test whose fabric lacks what it needs, naming that, before any fixture is set up."""
+    needed = {need for marker in item.iter_markers("needs") for need in marker.args}
+    if needed and item.get_closest_marker("skip") is None:
+        missing = sorted(need.name for need in needed - fabric_of(item).capabilities)
+        if missing:
+            fabric = item.config.stash[SETTINGS].fabric
+            # As a marker, so that pytest reports the place of the test and not of this line.
+            item.add_marker(pytest.mark.skip(reason=f"fabric {fabric!r} does not offer {', '.join(missing)}"))
+    return (yield)

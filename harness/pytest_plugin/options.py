@@ -1,0 +1,104 @@
+"""Command line, marker list and the settings made from them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from harness.core.errors import ConfigError
+from harness.pytest_plugin.pool import FabricPool, load_binding
+from harness.pytest_plugin.settings import DEFAULT_FABRIC, DEFAULT_SEED, DEFAULT_TOPOLOGY, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+SETTINGS = pytest.StashKey[Settings]()
+POOL = pytest.StashKey[FabricPool]()
+
+_MARKERS = (
+    "plan(*ids): cases of the test plan that this test implements, such as 'PFC-07'",
+    "needs(*capabilities): skip, naming what is missing, unless the fabric offers all of these Capability members",
+    "topology(name): run on this topology instead of the one of --topology",
+    "negative_control(what): shows that the check can fail; something is broken on purpose and at least one "
+    "measurement must FAIL",
+)
+_MAX_SEED = 2**63 - 1
+# A name of our own, so that the value of pytest-html's option of the same spelling is never read.
+_HTML = "fabric_report_html"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of the lab; `--help` lists them in a group of their own."""
+    group = parser.getgroup("fabric validation")
+    add = group.addoption
+    add("--fabric", default=DEFAULT_FABRIC, metavar="NAME", help="kind of fabric: a module of harness.bindings")
+    add("--topology", default=DEFAULT_TOPOLOGY, metavar="NAME", help="topology of tests that name none (or a file)")
+    add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
+    add("--seed", default=DEFAULT_SEED, type=_seed, metavar="N", help="seeds every random draw (default %(default)s)")
+    add(
+        "--record", default=None, metavar="DIR", help="folder of the record and report (default: runs/<date-time>)"
+    )
+    try:
+        add("--html", dest=_HTML, default=None, metavar="PATH", help="where the HTML page goes (default: report.html in --record)")
+    except ValueError:
+        # pytest-html owns this option where it is installed; our page then stays beside the record.
+        return
+
+
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"\d{1,19}", text) or int(text) > _MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: give a whole number from 0 to 2^63-1")
+    return int(text)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers and read the options; a wrong fabric name is a usage error, before anything runs."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    settings = _settings(config)
+    try:
+        load_binding(settings.fabric)
+    except ConfigError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[SETTINGS] = settings
+    config.stash[POOL] = FabricPool(settings)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
+    """Give the fabrics back in the process that reserved them, whatever else happens at the end."""
+    try:
+        return (yield)
+    finally:
+        session.config.stash[POOL].close()
+
+
+def _settings(config: pytest.Config) -> Settings:
+    folder, latest = _folder(config)
+    html, site = config.getoption(_HTML, None), config.getoption("--site")
+    return Settings(
+        fabric=config.getoption("--fabric"),
+        topology=config.getoption("--topology"),
+        site=Path(config.invocation_params.dir, site) if site else None,
+        seed=config.getoption("--seed"),
+        folder=folder,
+        html=Path(config.invocation_params.dir, html) if html else folder / "report.html",
+        latest=latest,
+    )
+
+
+def _folder(config: pytest.Config) -> tuple[Path, Path | None]:
+    """The folder of this session's record and, for the default place, the link that names the latest one."""
+    given = config.getoption("--record")
+    if given is not None:
+        return Path(config.invocation_params.dir, given), None
+    runs = config.rootpath / "runs"
+    stamp = datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")
+    names = (runs / (stamp if number == 1 else f"{stamp}-{number}") for number in range(1, 10_000))
+    return next(path for path in names if not path.exists()), runs / "latest"

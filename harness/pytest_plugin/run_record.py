@@ -1,0 +1,129 @@
+"""One run of a test as the record keeps it: the scenario, headline figures, short series."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydantic import PydanticUserError
+from pydantic_core import PydanticSerializationError
+
+from harness.core.counters import Counter
+from harness.core.events import event_to_fields
+from harness.core.evidence import Missing
+from harness.core.pattern_files import pattern_name
+from harness.core.record import Figure, ScenarioRecord, SeriesRecord
+from reports.decimate import decimate, decimate_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.core.result import RunResult
+    from harness.core.scenario import Scenario
+    from harness.core.series import Array, Series
+    from harness.pytest_plugin.journal import ObservedRun
+
+# What a report draws; other series stay in the folder of the run.
+SERIES = ("goodput_bps", "cc_rate_bps", "queue_bytes", "pause_fraction", "shared_bytes")
+MAX_POINTS = 2000
+# A table of a large fabric has thousands of columns; the record keeps those with the highest peaks.
+MAX_COLUMNS = 16
+
+_COUNTERS = (
+    ("frames dropped", Counter.DROPS, "frames"),
+    ("pause frames sent", Counter.PAUSE_TX, "frames"),
+    ("packets ECN-marked", Counter.ECN_MARKED, "packets"),
+    ("CNPs sent", Counter.CNP_SENT, "packets"),
+    ("retransmitted", Counter.RETRANSMITTED, "packets"),
+    ("deepest queue", Counter.QUEUE_MAX, "B"),
+)
+
+
+def scenario_record(run: ObservedRun, topology: str) -> ScenarioRecord:
+    """Keep what a report needs of a run; the series are shortened so that their peaks stay."""
+    scenario, result = run.scenario, run.result
+    return ScenarioRecord(
+        number=run.number,
+        title=title_of(scenario),
+        scenario=text_of(scenario),
+        topology=topology,
+        simulated=result.simulated,
+        wall_s=round(run.wall_s, 6),
+        ended=result.ended,
+        figures=_figures(result),
+        invalid_reasons=tuple(result.invalid_reasons),
+        events=tuple(_event_lines(scenario)),
+        series=tuple(part for name in SERIES for part in series_records(result.series[name])),
+    )
+
+
+def title_of(scenario: Scenario) -> str:
+    """The name of the scenario, else the names of its patterns."""
+    return scenario.name or ", ".join(pattern_name(pattern).replace("_", " ") for pattern in scenario.patterns)
+
+
+def text_of(scenario: Scenario) -> str:
+    """The scenario as its file would say it; as Python shows it where a pattern of the suite's own has no such form."""
+    try:
+        return scenario.dump()
+    except (PydanticUserError, PydanticSerializationError):
+        return repr(scenario)
+
+
+def _event_lines(scenario: Scenario) -> list[str]:
+    """Events in order of time, in words: "2ms: link down sw1:e2"."""
+    return [_event_line(event_to_fields(event)) for event in sorted(scenario.events, key=lambda event: event.at)]
+
+
+def _event_line(fields: Mapping[str, object]) -> str:
+    at, *rest = fields.items()
+    return f"{at[1]}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in rest)
+
+
+def _figures(result: RunResult) -> tuple[Figure, ...]:
+    figures = [Figure("goodput", result.goodput_gbps, "Gb/s")]
+    figures += [Figure(name, result.counters[counter], unit) for name, counter, unit in _COUNTERS]
+    end = result.end_ps
+    duration = end if isinstance(end, Missing) else end / 1e9
+    return (*figures, Figure("duration of the run", duration, "ms"))
+
+
+def series_records(series: Series) -> list[SeriesRecord]:
+    """Shorten a series: complete columns share one table, a column with gaps gets one of its own without them."""
+    if series.missing is not None or not len(series.time_ps):
+        return []
+    values = np.asarray(series.values, dtype=np.float64)
+    chosen = _loudest(values)
+    whole = [index for index in chosen if np.isfinite(values[:, index]).all()]
+    parts = [_shared(series, values, whole)] if whole else []
+    return parts + [_alone(series, values, index) for index in chosen if index not in whole]
+
+
+def _loudest(values: Array) -> list[int]:
+    """Indices of the columns with the highest peaks, in the order of the table; none for a column without samples."""
+    finite = np.where(np.isfinite(values), values, -np.inf)
+    peaks = finite.max(axis=0)
+    order = [int(index) for index in np.argsort(-peaks, kind="stable") if peaks[index] > -np.inf]
+    return sorted(order[:MAX_COLUMNS])
+
+
+def _shared(series: Series, values: Array, columns: list[int]) -> SeriesRecord:
+    time_ps, kept = decimate_table(series.time_ps, values[:, columns], MAX_POINTS)
+    return _record(series, [series.columns[index] for index in columns], time_ps, kept)
+
+
+def _alone(series: Series, values: Array, index: int) -> SeriesRecord:
+    finite = np.isfinite(values[:, index])
+    time_ps, kept = decimate(np.asarray(series.time_ps)[finite], values[finite, index], MAX_POINTS)
+    return _record(series, [series.columns[index]], time_ps, kept[:, np.newaxis])
+
+
+def _record(series: Series, columns: list[str], time_ps: Array, values: Array) -> SeriesRecord:
+    return SeriesRecord(
+        name=series.name,
+        unit=series.unit,
+        columns=tuple(columns),
+        time_ps=tuple(int(time) for time in time_ps),
+        values=tuple(tuple(float(f"{value:.6g}") for value in column) for column in values.T),
+        reduced_from=len(series.time_ps),
+    )

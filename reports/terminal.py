@@ -1,0 +1,90 @@
+"""The same report for a terminal: a line a test, tables where something needs attention, counts, where the page is."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TextIO
+
+from harness.core.record import RunRecord
+from reports.page import page_view
+from reports.table import cut, display_width, measurement_table, pad
+from reports.view import PageView, TestView
+
+DEFAULT_WIDTH = 100
+_VERDICT_WIDTH = len("LAB FAULT")
+
+# SGR colour numbers by the style of a verdict.
+_COLOURS = {"pass": 32, "marginal": 33, "fail": 31, "invalid": 35, "fault": 31, "error": 31, "skipped": 36}
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalReporter:
+    """Prints for a terminal of `width` columns; `colour` only when a person looks at it.
+
+    `tables` shows the measurements of every test; without it those of MARGINAL tests, which nothing else would print.
+    """
+
+    width: int = DEFAULT_WIDTH
+    colour: bool = False
+    tables: bool = True
+    report_type: str = "terminal"
+    suffix: str = ".txt"
+
+    def write(self, record: RunRecord, out: TextIO) -> None:
+        """Print the whole summary."""
+        for line in self.lines(page_view(record)):
+            out.write(f"{line}\n")
+
+    def lines(self, page: PageView) -> Iterator[str]:
+        """The report, line by line, without line ends."""
+        if page.stamp:
+            yield self._paint(f"{page.stamp}: no frame of this run crossed real hardware", 36)
+        for warning in page.warnings:
+            yield self._paint(cut(f"! {warning}", self.width), 33)
+        for test in page.tests:
+            yield from self._test(test)
+        yield ""
+        yield self._counts(page)
+        yield self._paint(cut(page.conclusion, self.width), _COLOURS[page.style])
+
+    def _test(self, test: TestView) -> Iterator[str]:
+        room = self.width - _VERDICT_WIDTH - 2
+        yield f"{self._verdict(test)}  {_fitted(test, room)}"
+        indent = " " * (_VERDICT_WIDTH + 2)
+        if test.style not in ("pass", "marginal"):
+            yield from (f"{indent}{line}" for line in textwrap.wrap(test.headline, max(room, 20)))
+        if self.tables or test.style == "marginal":
+            yield from measurement_table(test.measurements, self.width, indent)
+
+    def _verdict(self, test: TestView) -> str:
+        return self._paint(pad(test.verdict, _VERDICT_WIDTH), _COLOURS[test.style])
+
+    def _counts(self, page: PageView) -> str:
+        return " · ".join(f"{count.verdict} {count.amount}" for count in page.counts)
+
+    def _paint(self, text: str, sgr: int) -> str:
+        return f"\x1b[{sgr}m{text}\x1b[0m" if self.colour else text
+
+
+def _fitted(test: TestView, room: int) -> str:
+    """Name of the test and, where there is room, the measurement that is nearest to its limit."""
+    name = cut(test.name, room)
+    for note in _notes(test):
+        if display_width(name) + display_width(note) + 3 <= room:
+            return f"{name}   {note}"
+    return name
+
+
+def _notes(test: TestView) -> Iterator[str]:
+    """What to say beside the name, from the full to the shortest form: the worst measurement of a test that passed."""
+    if test.control:
+        yield from (f"negative control: {test.headline}", "negative control")
+    for worst in test.measurements[:1] if test.style in ("pass", "marginal") and not test.control else ():
+        margin = f", {worst.margin}" if worst.margin else ""
+        yield f"{worst.name} {worst.value} ({worst.limit}{margin})"
+        yield f"{worst.name} {worst.margin}"
+
+
+reporter = TerminalReporter()
