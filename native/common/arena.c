@@ -23,7 +23,8 @@ struct arena {
   size_t total;
 };
 
-struct arena *arena_new(void) {
+struct arena *arena_new(void)
+{
   struct arena *arena = calloc(1, sizeof *arena);
   if (arena != NULL) {
     arena->next_size = FIRST_CHUNK;
@@ -31,7 +32,8 @@ struct arena *arena_new(void) {
   return arena;
 }
 
-void arena_free(struct arena *arena) {
+void arena_free(struct arena *arena)
+{
   if (arena == NULL) {
     return;
   }
@@ -45,7 +47,8 @@ void arena_free(struct arena *arena) {
 }
 
 /* Adds a chunk that holds at least `size` bytes. calloc() gives zeroed pages without touching them. */
-static struct chunk *grow(struct arena *arena, size_t size) {
+static struct chunk *grow(struct arena *arena, size_t size)
+{
   size_t payload = size > arena->next_size ? size : arena->next_size;
   struct chunk *chunk = calloc(1, sizeof *chunk + payload);
   if (chunk == NULL) {
@@ -62,7 +65,8 @@ static struct chunk *grow(struct arena *arena, size_t size) {
   return chunk;
 }
 
-void *arena_alloc(struct arena *arena, size_t size) {
+void *arena_alloc(struct arena *arena, size_t size)
+{
   const size_t unit = alignof(max_align_t);
   if (size > LARGEST) {
     return NULL;
@@ -80,14 +84,16 @@ void *arena_alloc(struct arena *arena, size_t size) {
   return memory;
 }
 
-void *arena_array(struct arena *arena, size_t count, size_t size) {
+void *arena_array(struct arena *arena, size_t count, size_t size)
+{
   if (size != 0 && count > SIZE_MAX / size) {
     return NULL;
   }
   return arena_alloc(arena, count * size);
 }
 
-char *arena_strndup(struct arena *arena, const char *text, size_t length) {
+char *arena_strndup(struct arena *arena, const char *text, size_t length)
+{
   if (length == SIZE_MAX) {
     return NULL;
   }
@@ -98,6 +104,7 @@ char *arena_strndup(struct arena *arena, const char *text, size_t length) {
   return copy;
 }
 
-size_t arena_bytes(const struct arena *arena) {
+size_t arena_bytes(const struct arena *arena)
+{
   return arena->total;
 }

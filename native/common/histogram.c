@@ -14,7 +14,8 @@ struct slot {
   unsigned octave, bucket;
 };
 
-static struct slot slot_of(uint64_t value) {
+static struct slot slot_of(uint64_t value)
+{
   if (value < SUB_BUCKETS) {
     return (struct slot){0, (unsigned)value};
   }
@@ -24,7 +25,8 @@ static struct slot slot_of(uint64_t value) {
 }
 
 /* The middle of a bucket. */
-static uint64_t slot_value(struct slot slot) {
+static uint64_t slot_value(struct slot slot)
+{
   if (slot.octave == 0) {
     return slot.bucket;
   }
@@ -32,11 +34,13 @@ static uint64_t slot_value(struct slot slot) {
   return (SUB_BUCKETS + (uint64_t)slot.bucket) * width + width / 2;
 }
 
-void histogram_init(struct histogram *h) {
+void histogram_init(struct histogram *h)
+{
   memset(h, 0, sizeof *h);
 }
 
-void histogram_free(struct histogram *h) {
+void histogram_free(struct histogram *h)
+{
   if (h->octaves != NULL) {
     for (unsigned i = 0; i < OCTAVES; i++) {
       free(h->octaves[i]);
@@ -47,7 +51,8 @@ void histogram_free(struct histogram *h) {
 }
 
 /* The buckets of an octave, allocated when first used; NULL when memory is short. */
-static uint32_t *octave_buckets(struct histogram *h, unsigned octave) {
+static uint32_t *octave_buckets(struct histogram *h, unsigned octave)
+{
   if (h->octaves == NULL) {
     h->octaves = calloc(OCTAVES, sizeof *h->octaves);
     if (h->octaves == NULL) {
@@ -60,17 +65,20 @@ static uint32_t *octave_buckets(struct histogram *h, unsigned octave) {
   return h->octaves[octave];
 }
 
-static void add_sum(struct histogram *h, uint64_t low, uint64_t high) {
+static void add_sum(struct histogram *h, uint64_t low, uint64_t high)
+{
   h->sum_low += low;
   h->sum_high += high + (h->sum_low < low ? 1 : 0);
 }
 
 /* Counts saturate; four thousand million values in one bucket are beyond any run. */
-static void bump(uint32_t *counter, uint32_t by) {
+static void bump(uint32_t *counter, uint32_t by)
+{
   *counter = *counter > UINT32_MAX - by ? UINT32_MAX : *counter + by;
 }
 
-bool histogram_add(struct histogram *h, uint64_t value) {
+bool histogram_add(struct histogram *h, uint64_t value)
+{
   struct slot slot = slot_of(value);
   uint32_t *buckets = octave_buckets(h, slot.octave);
   if (buckets == NULL) {
@@ -89,7 +97,8 @@ bool histogram_add(struct histogram *h, uint64_t value) {
 }
 
 /* Adds the buckets of one octave. */
-static bool merge_octave(struct histogram *h, const uint32_t *from, unsigned octave) {
+static bool merge_octave(struct histogram *h, const uint32_t *from, unsigned octave)
+{
   uint32_t *buckets = octave_buckets(h, octave);
   if (buckets == NULL) {
     return false;
@@ -100,7 +109,8 @@ static bool merge_octave(struct histogram *h, const uint32_t *from, unsigned oct
   return true;
 }
 
-bool histogram_merge(struct histogram *h, const struct histogram *from) {
+bool histogram_merge(struct histogram *h, const struct histogram *from)
+{
   if (from->count == 0) {
     return true;
   }
@@ -116,19 +126,23 @@ bool histogram_merge(struct histogram *h, const struct histogram *from) {
   return true;
 }
 
-uint64_t histogram_count(const struct histogram *h) {
+uint64_t histogram_count(const struct histogram *h)
+{
   return h->count;
 }
 
-uint64_t histogram_min(const struct histogram *h) {
+uint64_t histogram_min(const struct histogram *h)
+{
   return h->count == 0 ? 0 : h->min;
 }
 
-uint64_t histogram_max(const struct histogram *h) {
+uint64_t histogram_max(const struct histogram *h)
+{
   return h->count == 0 ? 0 : h->max;
 }
 
-double histogram_mean(const struct histogram *h) {
+double histogram_mean(const struct histogram *h)
+{
   if (h->count == 0) {
     return 0.0;
   }
@@ -137,7 +151,8 @@ double histogram_mean(const struct histogram *h) {
 }
 
 /* The value of the bucket in which the cumulative count reaches `rank`. */
-static uint64_t value_of_rank(const struct histogram *h, uint64_t rank) {
+static uint64_t value_of_rank(const struct histogram *h, uint64_t rank)
+{
   uint64_t seen = 0;
   for (unsigned octave = 0; octave < OCTAVES; octave++) {
     const uint32_t *buckets = h->octaves[octave];
@@ -151,7 +166,8 @@ static uint64_t value_of_rank(const struct histogram *h, uint64_t rank) {
   return h->max;
 }
 
-uint64_t histogram_quantile(const struct histogram *h, double q) {
+uint64_t histogram_quantile(const struct histogram *h, double q)
+{
   if (h->count == 0 || !(q > 0.0)) {
     return histogram_min(h);
   }

@@ -10,9 +10,9 @@
 #include <stdint.h>
 
 struct histogram {
-  uint64_t count, min, max;    /* min and max mean nothing while count is 0 */
-  uint64_t sum_low, sum_high;  /* 128-bit sum */
-  uint32_t **octaves;          /* NULL until the first value */
+  uint64_t count, min, max;   /* min and max mean nothing while count is 0 */
+  uint64_t sum_low, sum_high; /* 128-bit sum */
+  uint32_t **octaves;         /* NULL until the first value */
 };
 
 /* An all-zero struct is an empty histogram too. */

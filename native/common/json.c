@@ -33,7 +33,8 @@ struct parser {
 };
 
 /* Line and column of a byte offset; columns count characters, not bytes. */
-static void locate(const char *text, uint32_t offset, uint32_t *line, uint32_t *column) {
+static void locate(const char *text, uint32_t offset, uint32_t *line, uint32_t *column)
+{
   *line = 1;
   *column = 1;
   for (uint32_t i = 0; i < offset; i++) {
@@ -47,13 +48,15 @@ static void locate(const char *text, uint32_t offset, uint32_t *line, uint32_t *
 }
 
 /* Fills the error for the byte at `offset`; returns false for the caller to pass on. */
-static bool fail_at(struct parser *p, uint32_t offset, const char *message) {
+static bool fail_at(struct parser *p, uint32_t offset, const char *message)
+{
   snprintf(p->error->message, sizeof p->error->message, "%s", message);
   locate(p->text, offset, &p->error->line, &p->error->column);
   return false;
 }
 
-static bool fail_memory(struct parser *p) {
+static bool fail_memory(struct parser *p)
+{
   snprintf(p->error->message, sizeof p->error->message, "out of memory while reading JSON");
   p->error->line = 0;
   p->error->column = 0;
@@ -61,7 +64,8 @@ static bool fail_memory(struct parser *p) {
 }
 
 /* Says what was expected and what stands at the next byte instead. */
-static bool fail_expected(struct parser *p, const char *expected) {
+static bool fail_expected(struct parser *p, const char *expected)
+{
   char message[160];
   if (p->at >= p->length) {
     snprintf(message, sizeof message, "text ends early, expected %s (is it truncated?)", expected);
@@ -76,7 +80,8 @@ static bool fail_expected(struct parser *p, const char *expected) {
   return fail_at(p, p->at, message);
 }
 
-static void skip_space(struct parser *p) {
+static void skip_space(struct parser *p)
+{
   while (p->at < p->length) {
     char c = p->text[p->at];
     if (c != ' ' && c != '\n' && c != '\r' && c != '\t') {
@@ -86,16 +91,19 @@ static void skip_space(struct parser *p) {
   }
 }
 
-static bool next_is(const struct parser *p, char c) {
+static bool next_is(const struct parser *p, char c)
+{
   return p->at < p->length && p->text[p->at] == c;
 }
 
-static bool next_is_digit(const struct parser *p) {
+static bool next_is_digit(const struct parser *p)
+{
   return p->at < p->length && p->text[p->at] >= '0' && p->text[p->at] <= '9';
 }
 
 /* Four hexadecimal digits; returns false when they are not there. */
-static bool parse_hex4(struct parser *p, unsigned *code) {
+static bool parse_hex4(struct parser *p, unsigned *code)
+{
   *code = 0;
   for (int i = 0; i < 4; i++, p->at++) {
     if (p->at >= p->length || !isxdigit((unsigned char)p->text[p->at])) {
@@ -108,7 +116,8 @@ static bool parse_hex4(struct parser *p, unsigned *code) {
 }
 
 /* The part of a \u escape after the u, with its second half when it is a surrogate pair. */
-static bool parse_unicode(struct parser *p, unsigned *code) {
+static bool parse_unicode(struct parser *p, unsigned *code)
+{
   uint32_t start = p->at - 2;
   if (!parse_hex4(p, code)) {
     return false;
@@ -132,7 +141,8 @@ static bool parse_unicode(struct parser *p, unsigned *code) {
 }
 
 /* One escape sequence, `at` on the backslash; appends to `out`, which has room. */
-static bool parse_escape(struct parser *p, char *out, size_t *used) {
+static bool parse_escape(struct parser *p, char *out, size_t *used)
+{
   static const char named[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
   p->at++;
   if (p->at >= p->length) {
@@ -158,8 +168,10 @@ static bool parse_escape(struct parser *p, char *out, size_t *used) {
   return true;
 }
 
-/* Finds the closing quote and checks the characters on the way. Sets `escaped` when there is a backslash. `at` stays. */
-static bool scan_string(struct parser *p, uint32_t *end, bool *escaped) {
+/* Finds the closing quote and checks the characters on the way. Sets `escaped` when there is a backslash. `at` stays.
+ */
+static bool scan_string(struct parser *p, uint32_t *end, bool *escaped)
+{
   uint32_t start = p->at - 1;
   uint32_t at = p->at;
   *escaped = false;
@@ -186,7 +198,8 @@ static bool scan_string(struct parser *p, uint32_t *end, bool *escaped) {
 }
 
 /* Copies a string with its escapes resolved; they never get longer. */
-static bool unescape(struct parser *p, uint32_t end, const char **string, uint32_t *count) {
+static bool unescape(struct parser *p, uint32_t end, const char **string, uint32_t *count)
+{
   char *copy = arena_alloc(p->doc->arena, end - p->at);
   if (copy == NULL) {
     return fail_memory(p);
@@ -205,7 +218,8 @@ static bool unescape(struct parser *p, uint32_t end, const char **string, uint32
 }
 
 /* A string, `at` on its opening quote. */
-static bool parse_string(struct parser *p, const char **string, uint32_t *count) {
+static bool parse_string(struct parser *p, const char **string, uint32_t *count)
+{
   uint32_t end = 0;
   bool escaped = false;
   p->at++;
@@ -225,7 +239,8 @@ static bool parse_string(struct parser *p, const char **string, uint32_t *count)
 }
 
 /* Digits after a point or an exponent sign: at least one. */
-static bool skip_digits(struct parser *p, const char *where) {
+static bool skip_digits(struct parser *p, const char *where)
+{
   if (!next_is_digit(p)) {
     return fail_expected(p, where);
   }
@@ -236,7 +251,8 @@ static bool skip_digits(struct parser *p, const char *where) {
 }
 
 /* Checks the grammar of a number and moves past it; tells whether it is an integer literal. */
-static bool scan_number(struct parser *p, bool *integer) {
+static bool scan_number(struct parser *p, bool *integer)
+{
   *integer = true;
   if (next_is(p, '-')) {
     p->at++;
@@ -267,7 +283,8 @@ static bool scan_number(struct parser *p, bool *integer) {
 }
 
 /* Reads an integer literal exactly. Returns false when it needs more than 64 bits. */
-static bool exact_integer(const char *text, uint32_t length, struct json_value *value) {
+static bool exact_integer(const char *text, uint32_t length, struct json_value *value)
+{
   bool negative = text[0] == '-';
   uint64_t magnitude = 0;
   for (uint32_t i = negative ? 1 : 0; i < length; i++) {
@@ -290,7 +307,8 @@ static bool exact_integer(const char *text, uint32_t length, struct json_value *
   return true;
 }
 
-static bool parse_number(struct parser *p, struct json_value *value) {
+static bool parse_number(struct parser *p, struct json_value *value)
+{
   uint32_t start = p->at;
   bool integer = true;
   if (!scan_number(p, &integer)) {
@@ -315,7 +333,8 @@ static bool parse_number(struct parser *p, struct json_value *value) {
 }
 
 /* true, false or null; anything else, such as NaN, is an error. */
-static bool parse_literal(struct parser *p, struct json_value *value) {
+static bool parse_literal(struct parser *p, struct json_value *value)
+{
   static const struct {
     const char *word;
     uint32_t length;
@@ -342,7 +361,8 @@ static bool parse_literal(struct parser *p, struct json_value *value) {
 static bool parse_value(struct parser *p, struct json_value *value);
 
 /* A new value in the tree, positioned at the next byte; NULL (error filled) at the limit or when memory is short. */
-static struct json_value *new_value(struct parser *p) {
+static struct json_value *new_value(struct parser *p)
+{
   if (p->nodes >= p->limits.max_nodes) {
     fail_at(p, p->at, "too many values in one text");
     return NULL;
@@ -358,7 +378,8 @@ static struct json_value *new_value(struct parser *p) {
 }
 
 /* Enters an array or object, `at` on its bracket. */
-static bool enter(struct parser *p) {
+static bool enter(struct parser *p)
+{
   if (p->depth >= p->limits.max_depth) {
     char message[80];
     snprintf(message, sizeof message, "nested deeper than %u levels", (unsigned)p->limits.max_depth);
@@ -371,7 +392,8 @@ static bool enter(struct parser *p) {
 }
 
 /* After an element or member: moves past a comma, or past `close` and then sets `done`. */
-static bool next_or_close(struct parser *p, char close, bool *done) {
+static bool next_or_close(struct parser *p, char close, bool *done)
+{
   skip_space(p);
   if (next_is(p, close)) {
     p->at++;
@@ -390,7 +412,8 @@ static bool next_or_close(struct parser *p, char close, bool *done) {
   return true;
 }
 
-static bool parse_array(struct parser *p, struct json_value *array) {
+static bool parse_array(struct parser *p, struct json_value *array)
+{
   array->type = JSON_ARRAY;
   array->first = NULL;
   if (!enter(p)) {
@@ -422,7 +445,8 @@ static bool parse_array(struct parser *p, struct json_value *array) {
 }
 
 /* Orders members by key, equal keys by position. */
-static int compare_keys(const void *left, const void *right) {
+static int compare_keys(const void *left, const void *right)
+{
   const struct json_value *a = *(const struct json_value *const *)left;
   const struct json_value *b = *(const struct json_value *const *)right;
   if (a->key_length != b->key_length) {
@@ -435,11 +459,13 @@ static int compare_keys(const void *left, const void *right) {
   return a->offset < b->offset ? -1 : a->offset > b->offset;
 }
 
-static bool same_key(const struct json_value *a, const struct json_value *b) {
+static bool same_key(const struct json_value *a, const struct json_value *b)
+{
   return a->key_length == b->key_length && memcmp(a->key, b->key, a->key_length) == 0;
 }
 
-static bool fail_duplicate(struct parser *p, const struct json_value *member) {
+static bool fail_duplicate(struct parser *p, const struct json_value *member)
+{
   char message[120];
   int shown = member->key_length > 60 ? 60 : (int)member->key_length;
   snprintf(message, sizeof message, "key '%.*s' appears twice in one object", shown, member->key);
@@ -449,7 +475,8 @@ static bool fail_duplicate(struct parser *p, const struct json_value *member) {
 }
 
 /* Looks for equal keys by sorting; used for large objects. */
-static bool check_many_keys(struct parser *p, const struct json_value *object) {
+static bool check_many_keys(struct parser *p, const struct json_value *object)
+{
   const struct json_value **sorted = malloc(object->count * sizeof(struct json_value *));
   if (sorted == NULL) {
     return fail_memory(p);
@@ -470,7 +497,8 @@ static bool check_many_keys(struct parser *p, const struct json_value *object) {
 }
 
 /* Looks for equal keys; only small objects are compared pair by pair. */
-static bool check_keys(struct parser *p, const struct json_value *object) {
+static bool check_keys(struct parser *p, const struct json_value *object)
+{
   if (object->count > FEW_MEMBERS) {
     return check_many_keys(p, object);
   }
@@ -485,7 +513,8 @@ static bool check_keys(struct parser *p, const struct json_value *object) {
 }
 
 /* One `"key": value`. */
-static struct json_value *parse_member(struct parser *p) {
+static struct json_value *parse_member(struct parser *p)
+{
   if (!next_is(p, '"')) {
     fail_expected(p, "a key in double quotes");
     return NULL;
@@ -511,7 +540,8 @@ static struct json_value *parse_member(struct parser *p) {
   return member;
 }
 
-static bool parse_object(struct parser *p, struct json_value *object) {
+static bool parse_object(struct parser *p, struct json_value *object)
+{
   object->type = JSON_OBJECT;
   object->first = NULL;
   if (!enter(p)) {
@@ -543,7 +573,8 @@ static bool parse_object(struct parser *p, struct json_value *object) {
 }
 
 /* Any value, `at` on its first byte; `value` is zeroed but for its offset. */
-static bool parse_value(struct parser *p, struct json_value *value) { // NOLINT(misc-no-recursion): depth is limited
+static bool parse_value(struct parser *p, struct json_value *value)
+{ // NOLINT(misc-no-recursion): depth is limited
   if (p->at >= p->length) {
     return fail_expected(p, "a value");
   }
@@ -565,7 +596,8 @@ static bool parse_value(struct parser *p, struct json_value *value) { // NOLINT(
 }
 
 /* The whole text: one value and white space around it. */
-static bool parse_text(struct parser *p) {
+static bool parse_text(struct parser *p)
+{
   if (p->length >= 3 && memcmp(p->text, "\xEF\xBB\xBF", 3) == 0) {
     return fail_at(p, 0, "text starts with a byte order mark; save it as plain UTF-8");
   }
@@ -583,7 +615,8 @@ static bool parse_text(struct parser *p) {
 }
 
 /* An empty document for `text`, or NULL when memory is short. */
-static struct json_doc *new_doc(const char *text, uint32_t length) {
+static struct json_doc *new_doc(const char *text, uint32_t length)
+{
   struct json_doc *doc = calloc(1, sizeof *doc);
   if (doc == NULL) {
     return NULL;
@@ -598,7 +631,8 @@ static struct json_doc *new_doc(const char *text, uint32_t length) {
   return doc;
 }
 
-struct json_doc *json_parse(const char *text, size_t length, const struct json_limits *limits, struct json_error *error) {
+struct json_doc *json_parse(const char *text, size_t length, const struct json_limits *limits, struct json_error *error)
+{
   static const struct json_limits defaults = {DEFAULT_DEPTH, DEFAULT_NODES};
   struct parser p = {.text = text, .limits = limits != NULL ? *limits : defaults, .error = error};
   memset(error, 0, sizeof *error);
@@ -619,23 +653,27 @@ struct json_doc *json_parse(const char *text, size_t length, const struct json_l
   return p.doc;
 }
 
-void json_free(struct json_doc *doc) {
+void json_free(struct json_doc *doc)
+{
   if (doc != NULL) {
     arena_free(doc->arena);
     free(doc);
   }
 }
 
-const struct json_value *json_root(const struct json_doc *doc) {
+const struct json_value *json_root(const struct json_doc *doc)
+{
   return doc->root;
 }
 
-void json_position(const struct json_doc *doc, const struct json_value *value, uint32_t *line, uint32_t *column) {
+void json_position(const struct json_doc *doc, const struct json_value *value, uint32_t *line, uint32_t *column)
+{
   locate(doc->text, value->offset, line, column);
 }
 
 /* Byte offset of the opening quote of a member's name: back from its value over space, colon, space and the string. */
-static uint32_t key_offset(const struct json_doc *doc, const struct json_value *member) {
+static uint32_t key_offset(const struct json_doc *doc, const struct json_value *member)
+{
   const char *text = doc->text;
   uint32_t at = member->offset;
   while (at > 0 && text[at - 1] != '"') {
@@ -660,12 +698,14 @@ static uint32_t key_offset(const struct json_doc *doc, const struct json_value *
   return at;
 }
 
-void json_key_position(const struct json_doc *doc, const struct json_value *value, uint32_t *line, uint32_t *column) {
+void json_key_position(const struct json_doc *doc, const struct json_value *value, uint32_t *line, uint32_t *column)
+{
   locate(doc->text, value->key == NULL ? value->offset : key_offset(doc, value), line, column);
 }
 
 /* Bytes a scalar takes in the text. */
-static uint32_t source_length(const struct json_doc *doc, const struct json_value *value) {
+static uint32_t source_length(const struct json_doc *doc, const struct json_value *value)
+{
   uint32_t at = value->offset;
   if (value->type == JSON_STRING) {
     for (at++; at < doc->length && doc->text[at] != '"'; at++) {
@@ -679,7 +719,8 @@ static uint32_t source_length(const struct json_doc *doc, const struct json_valu
   return at - value->offset;
 }
 
-void json_excerpt(const struct json_doc *doc, const struct json_value *value, char *buffer, size_t size) {
+void json_excerpt(const struct json_doc *doc, const struct json_value *value, char *buffer, size_t size)
+{
   if (value->type == JSON_ARRAY || value->type == JSON_OBJECT) {
     snprintf(buffer, size, "%s", value->type == JSON_ARRAY ? "[...]" : "{...}");
     return;
@@ -697,17 +738,20 @@ void json_excerpt(const struct json_doc *doc, const struct json_value *value, ch
   snprintf(buffer, size, "%.*s%s", (int)length, text, cut ? "..." : "");
 }
 
-bool json_string_is(const struct json_value *value, const char *text) {
+bool json_string_is(const struct json_value *value, const char *text)
+{
   size_t length = strlen(text);
   return value->type == JSON_STRING && value->count == length && memcmp(value->string, text, length) == 0;
 }
 
-bool json_key_is(const struct json_value *value, const char *text) {
+bool json_key_is(const struct json_value *value, const char *text)
+{
   size_t length = strlen(text);
   return value->key != NULL && value->key_length == length && memcmp(value->key, text, length) == 0;
 }
 
-const struct json_value *json_get(const struct json_value *object, const char *key) {
+const struct json_value *json_get(const struct json_value *object, const char *key)
+{
   if (object->type != JSON_OBJECT) {
     return NULL;
   }
@@ -719,7 +763,8 @@ const struct json_value *json_get(const struct json_value *object, const char *k
   return NULL;
 }
 
-const char *json_type_name(const struct json_value *value) {
+const char *json_type_name(const struct json_value *value)
+{
   static const char *const names[] = {"null",     "a boolean", "an integer", "an integer",
                                       "a number", "a string",  "a list",     "an object"};
   return names[value->type];

@@ -1,7 +1,7 @@
 /* A strict RFC 8259 parser that builds a tree.
  *
- * Stricter than the RFC asks: duplicate keys, numbers beyond a double, nesting deeper than a limit and more values than a
- * limit are errors. Strings without escapes are not copied, so the text must outlive the document.
+ * Stricter than the RFC asks: duplicate keys, numbers beyond a double, nesting deeper than a limit and more values than
+ * a limit are errors. Strings without escapes are not copied, so the text must outlive the document.
  */
 #ifndef ROCE_COMMON_JSON_H
 #define ROCE_COMMON_JSON_H
@@ -22,18 +22,18 @@ enum json_type {
 };
 
 struct json_value {
-  uint8_t type;        /* enum json_type */
-  uint32_t offset;     /* of its first byte in the text */
-  uint32_t count;      /* bytes of a string, elements of an array, members of an object */
-  uint32_t key_length; /* bytes */
-  const char *key;     /* member name, not NUL-terminated; NULL outside an object */
+  uint8_t type;                  /* enum json_type */
+  uint32_t offset;               /* of its first byte in the text */
+  uint32_t count;                /* bytes of a string, elements of an array, members of an object */
+  uint32_t key_length;           /* bytes */
+  const char *key;               /* member name, not NUL-terminated; NULL outside an object */
   const struct json_value *next; /* next element or member, NULL after the last */
   union {
     bool boolean;
     int64_t integer;
     uint64_t uinteger;
     double real;
-    const char *string; /* UTF-8, `count` bytes, not NUL-terminated, may hold U+0000 */
+    const char *string;             /* UTF-8, `count` bytes, not NUL-terminated, may hold U+0000 */
     const struct json_value *first; /* first element or member */
   };
 };
@@ -50,9 +50,10 @@ struct json_error {
 
 struct json_doc;
 
-/* Parses `length` bytes of `text` (need not end with NUL; at most 4 GiB). `limits` NULL means 64 levels and 2^26 values.
- * Returns NULL and fills `error` when the text is bad or memory is short. Free the result with json_free(). */
-struct json_doc *json_parse(const char *text, size_t length, const struct json_limits *limits, struct json_error *error);
+/* Parses `length` bytes of `text` (need not end with NUL; at most 4 GiB). `limits` NULL means 64 levels and 2^26
+ * values. Returns NULL and fills `error` when the text is bad or memory is short. Free the result with json_free(). */
+struct json_doc *json_parse(const char *text, size_t length, const struct json_limits *limits,
+                            struct json_error *error);
 void json_free(struct json_doc *doc);
 
 const struct json_value *json_root(const struct json_doc *doc);
@@ -63,8 +64,8 @@ void json_position(const struct json_doc *doc, const struct json_value *value, u
 /* Line and column of the name of the member `value`; its own position when it is not a member. */
 void json_key_position(const struct json_doc *doc, const struct json_value *value, uint32_t *line, uint32_t *column);
 
-/* Copies the source text of a scalar `value` into `buffer` as a NUL-terminated string, shortened with "..." to fit `size`
- * bytes. Arrays and objects give "[...]" and "{...}". */
+/* Copies the source text of a scalar `value` into `buffer` as a NUL-terminated string, shortened with "..." to fit
+ * `size` bytes. Arrays and objects give "[...]" and "{...}". */
 void json_excerpt(const struct json_doc *doc, const struct json_value *value, char *buffer, size_t size);
 
 /* The member of `object` called `key`, or NULL. Scans the members. */

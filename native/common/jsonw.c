@@ -8,19 +8,22 @@
 
 #include "utf8.h"
 
-void jsonw_init(struct jsonw *w, FILE *file) {
+void jsonw_init(struct jsonw *w, FILE *file)
+{
   memset(w, 0, sizeof *w);
   w->file = file;
 }
 
 /* Remembers the first failure. */
-static void fail(struct jsonw *w, int status) {
+static void fail(struct jsonw *w, int status)
+{
   if (w->status == 0) {
     w->status = status;
   }
 }
 
-static void put(struct jsonw *w, const char *text, size_t length) {
+static void put(struct jsonw *w, const char *text, size_t length)
+{
   if (w->status != 0) {
     return;
   }
@@ -30,12 +33,14 @@ static void put(struct jsonw *w, const char *text, size_t length) {
   }
 }
 
-static void put_text(struct jsonw *w, const char *text) {
+static void put_text(struct jsonw *w, const char *text)
+{
   put(w, text, strlen(text));
 }
 
 /* Writes the comma that is due before the next item. */
-static void separate(struct jsonw *w) {
+static void separate(struct jsonw *w)
+{
   if (w->has_item[w->depth] && w->depth > 0) {
     put(w, ",", 1);
   } else if (w->has_item[0] && w->depth == 0) {
@@ -45,7 +50,8 @@ static void separate(struct jsonw *w) {
 }
 
 /* To be called before every value. */
-static void before_value(struct jsonw *w) {
+static void before_value(struct jsonw *w)
+{
   if (w->is_object[w->depth]) {
     if (!w->has_key) {
       fail(w, EINVAL);
@@ -56,7 +62,8 @@ static void before_value(struct jsonw *w) {
   separate(w);
 }
 
-static void begin(struct jsonw *w, bool is_object) {
+static void begin(struct jsonw *w, bool is_object)
+{
   before_value(w);
   if (w->depth == JSONW_MAX_DEPTH) {
     fail(w, EINVAL);
@@ -68,7 +75,8 @@ static void begin(struct jsonw *w, bool is_object) {
   put(w, is_object ? "{" : "[", 1);
 }
 
-static void end(struct jsonw *w, bool is_object) {
+static void end(struct jsonw *w, bool is_object)
+{
   if (w->depth == 0 || w->is_object[w->depth] != is_object || w->has_key) {
     fail(w, EINVAL);
     return;
@@ -77,24 +85,29 @@ static void end(struct jsonw *w, bool is_object) {
   put(w, is_object ? "}" : "]", 1);
 }
 
-void jsonw_begin_object(struct jsonw *w) {
+void jsonw_begin_object(struct jsonw *w)
+{
   begin(w, true);
 }
 
-void jsonw_end_object(struct jsonw *w) {
+void jsonw_end_object(struct jsonw *w)
+{
   end(w, true);
 }
 
-void jsonw_begin_array(struct jsonw *w) {
+void jsonw_begin_array(struct jsonw *w)
+{
   begin(w, false);
 }
 
-void jsonw_end_array(struct jsonw *w) {
+void jsonw_end_array(struct jsonw *w)
+{
   end(w, false);
 }
 
 /* The escape of a character that may not stand in a string as it is; returns false for all others. */
-static bool escape(unsigned char c, char out[8]) {
+static bool escape(unsigned char c, char out[8])
+{
   static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt";
   for (const char *pair = named; *pair != '\0'; pair += 2) {
     if (c == (unsigned char)pair[0]) {
@@ -112,7 +125,8 @@ static bool escape(unsigned char c, char out[8]) {
 }
 
 /* Writes a quoted string; runs of ordinary characters go out in one piece. */
-static void put_quoted(struct jsonw *w, const char *text, size_t length) {
+static void put_quoted(struct jsonw *w, const char *text, size_t length)
+{
   const unsigned char *bytes = (const unsigned char *)text;
   size_t start = 0;
   size_t at = 0;
@@ -132,7 +146,8 @@ static void put_quoted(struct jsonw *w, const char *text, size_t length) {
   put(w, "\"", 1);
 }
 
-void jsonw_key(struct jsonw *w, const char *key) {
+void jsonw_key(struct jsonw *w, const char *key)
+{
   if (!w->is_object[w->depth] || w->has_key) {
     fail(w, EINVAL);
     return;
@@ -143,17 +158,20 @@ void jsonw_key(struct jsonw *w, const char *key) {
   w->has_key = true;
 }
 
-void jsonw_null(struct jsonw *w) {
+void jsonw_null(struct jsonw *w)
+{
   before_value(w);
   put_text(w, "null");
 }
 
-void jsonw_bool(struct jsonw *w, bool value) {
+void jsonw_bool(struct jsonw *w, bool value)
+{
   before_value(w);
   put_text(w, value ? "true" : "false");
 }
 
-void jsonw_u64(struct jsonw *w, uint64_t value) {
+void jsonw_u64(struct jsonw *w, uint64_t value)
+{
   char text[24];
   before_value(w);
   char *at = text + sizeof text;
@@ -164,7 +182,8 @@ void jsonw_u64(struct jsonw *w, uint64_t value) {
   put(w, at, (size_t)(text + sizeof text - at));
 }
 
-void jsonw_i64(struct jsonw *w, int64_t value) {
+void jsonw_i64(struct jsonw *w, int64_t value)
+{
   char text[24];
   before_value(w);
   snprintf(text, sizeof text, "%" PRId64, value);
@@ -172,7 +191,8 @@ void jsonw_i64(struct jsonw *w, int64_t value) {
 }
 
 /* Formats with the fewest digits that read back equal. Fifteen digits survive a double unless it is subnormal. */
-static void shortest(double value, char out[40]) {
+static void shortest(double value, char out[40])
+{
   int digits = fabs(value) < 0x1.0p-1022 ? 1 : 15;
   for (; digits <= 17; digits++) {
     snprintf(out, 40, "%.*g", digits, value);
@@ -182,7 +202,8 @@ static void shortest(double value, char out[40]) {
   }
 }
 
-void jsonw_double(struct jsonw *w, double value) {
+void jsonw_double(struct jsonw *w, double value)
+{
   char text[40];
   if (!isfinite(value)) {
     jsonw_null(w);
@@ -196,12 +217,14 @@ void jsonw_double(struct jsonw *w, double value) {
   }
 }
 
-void jsonw_string_n(struct jsonw *w, const char *value, size_t length) {
+void jsonw_string_n(struct jsonw *w, const char *value, size_t length)
+{
   before_value(w);
   put_quoted(w, value, length);
 }
 
-void jsonw_string(struct jsonw *w, const char *value) {
+void jsonw_string(struct jsonw *w, const char *value)
+{
   if (value == NULL) {
     jsonw_null(w);
   } else {
@@ -209,47 +232,56 @@ void jsonw_string(struct jsonw *w, const char *value) {
   }
 }
 
-void jsonw_member_null(struct jsonw *w, const char *key) {
+void jsonw_member_null(struct jsonw *w, const char *key)
+{
   jsonw_key(w, key);
   jsonw_null(w);
 }
 
-void jsonw_member_bool(struct jsonw *w, const char *key, bool value) {
+void jsonw_member_bool(struct jsonw *w, const char *key, bool value)
+{
   jsonw_key(w, key);
   jsonw_bool(w, value);
 }
 
-void jsonw_member_u64(struct jsonw *w, const char *key, uint64_t value) {
+void jsonw_member_u64(struct jsonw *w, const char *key, uint64_t value)
+{
   jsonw_key(w, key);
   jsonw_u64(w, value);
 }
 
-void jsonw_member_i64(struct jsonw *w, const char *key, int64_t value) {
+void jsonw_member_i64(struct jsonw *w, const char *key, int64_t value)
+{
   jsonw_key(w, key);
   jsonw_i64(w, value);
 }
 
-void jsonw_member_double(struct jsonw *w, const char *key, double value) {
+void jsonw_member_double(struct jsonw *w, const char *key, double value)
+{
   jsonw_key(w, key);
   jsonw_double(w, value);
 }
 
-void jsonw_member_string(struct jsonw *w, const char *key, const char *value) {
+void jsonw_member_string(struct jsonw *w, const char *key, const char *value)
+{
   jsonw_key(w, key);
   jsonw_string(w, value);
 }
 
-void jsonw_member_object(struct jsonw *w, const char *key) {
+void jsonw_member_object(struct jsonw *w, const char *key)
+{
   jsonw_key(w, key);
   jsonw_begin_object(w);
 }
 
-void jsonw_member_array(struct jsonw *w, const char *key) {
+void jsonw_member_array(struct jsonw *w, const char *key)
+{
   jsonw_key(w, key);
   jsonw_begin_array(w);
 }
 
-int jsonw_finish(struct jsonw *w) {
+int jsonw_finish(struct jsonw *w)
+{
   if (w->depth != 0 || !w->has_item[0]) {
     fail(w, EINVAL);
   }

@@ -37,7 +37,8 @@ void jsonw_bool(struct jsonw *w, bool value);
 void jsonw_u64(struct jsonw *w, uint64_t value);
 void jsonw_i64(struct jsonw *w, int64_t value);
 
-/* The fewest digits that read back as the same double, always with a point or an exponent; NaN and infinities are null. */
+/* The fewest digits that read back as the same double, always with a point or an exponent; NaN and infinities are null.
+ */
 void jsonw_double(struct jsonw *w, double value);
 
 /* NUL-terminated UTF-8; NULL is written as null. Bytes that are not UTF-8 become U+FFFD. */
@@ -54,8 +55,8 @@ void jsonw_member_string(struct jsonw *w, const char *key, const char *value);
 void jsonw_member_object(struct jsonw *w, const char *key); /* begins an object */
 void jsonw_member_array(struct jsonw *w, const char *key);  /* begins an array */
 
-/* Writes the final newline and flushes. Returns 0, or the errno of the first failure (ENOSPC for a full disk), or EINVAL when
- * the document is not complete. */
+/* Writes the final newline and flushes. Returns 0, or the errno of the first failure (ENOSPC for a full disk), or
+ * EINVAL when the document is not complete. */
 int jsonw_finish(struct jsonw *w);
 
 #endif

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool namemap_init(struct namemap *map, size_t expected) {
+bool namemap_init(struct namemap *map, size_t expected)
+{
   map->count = 0;
   map->capacity = 16;
   if (expected > SIZE_MAX / 4 / sizeof *map->slots) {
@@ -17,7 +18,8 @@ bool namemap_init(struct namemap *map, size_t expected) {
   return map->slots != NULL;
 }
 
-void namemap_free(struct namemap *map) {
+void namemap_free(struct namemap *map)
+{
   free(map->slots);
   map->slots = NULL;
   map->capacity = 0;
@@ -25,7 +27,8 @@ void namemap_free(struct namemap *map) {
 }
 
 /* FNV-1a with a final mix, so that the low bits are good. */
-static uint64_t hash_of(const char *name, size_t length) {
+static uint64_t hash_of(const char *name, size_t length)
+{
   uint64_t hash = UINT64_C(0xcbf29ce484222325);
   for (size_t i = 0; i < length; i++) {
     hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
@@ -34,7 +37,8 @@ static uint64_t hash_of(const char *name, size_t length) {
 }
 
 /* The slot of the name, or the free one where it belongs. */
-static struct namemap_slot *slot_of(const struct namemap *map, const char *name, size_t length) {
+static struct namemap_slot *slot_of(const struct namemap *map, const char *name, size_t length)
+{
   size_t mask = map->capacity - 1;
   size_t at = (size_t)hash_of(name, length) & mask;
   while (map->slots[at].name != NULL) {
@@ -46,7 +50,8 @@ static struct namemap_slot *slot_of(const struct namemap *map, const char *name,
   return &map->slots[at];
 }
 
-int64_t namemap_add(struct namemap *map, const char *name, size_t length, uint32_t value) {
+int64_t namemap_add(struct namemap *map, const char *name, size_t length, uint32_t value)
+{
   struct namemap_slot *slot = slot_of(map, name, length);
   if (slot->name != NULL) {
     return slot->value;
@@ -58,7 +63,8 @@ int64_t namemap_add(struct namemap *map, const char *name, size_t length, uint32
   return NAMEMAP_NONE;
 }
 
-int64_t namemap_find(const struct namemap *map, const char *name, size_t length) {
+int64_t namemap_find(const struct namemap *map, const char *name, size_t length)
+{
   if (map->slots == NULL) {
     return NAMEMAP_NONE;
   }

@@ -24,8 +24,8 @@ struct namemap {
 bool namemap_init(struct namemap *map, size_t expected);
 void namemap_free(struct namemap *map);
 
-/* Adds a name; when it is there already, leaves the map alone and returns its value, else returns NAMEMAP_NONE. At most as
- * many names as namemap_init() was told; `name` must live as long as the map. */
+/* Adds a name; when it is there already, leaves the map alone and returns its value, else returns NAMEMAP_NONE. At most
+ * as many names as namemap_init() was told; `name` must live as long as the map. */
 int64_t namemap_add(struct namemap *map, const char *name, size_t length, uint32_t value);
 
 /* The value of a name, or NAMEMAP_NONE. */

@@ -24,12 +24,14 @@ struct npy {
 };
 
 /* errno, or EIO when the library left none. */
-static int failure(void) {
+static int failure(void)
+{
   return errno != 0 ? errno : EIO;
 }
 
 /* Writes the header for the rows so far at the start of the file. */
-static int write_header(struct npy *npy) {
+static int write_header(struct npy *npy)
+{
   char shape[64];
   if (npy->columns == 0) {
     snprintf(shape, sizeof shape, "(%" PRIu64 ",)", npy->rows);
@@ -38,7 +40,8 @@ static int write_header(struct npy *npy) {
   }
   char header[HEADER_BYTES + 1] = "\x93NUMPY\x01";
   header[8] = (char)(HEADER_BYTES - MAGIC_BYTES);
-  int length = snprintf(header + MAGIC_BYTES, HEADER_BYTES - MAGIC_BYTES, "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
+  int length = snprintf(header + MAGIC_BYTES, HEADER_BYTES - MAGIC_BYTES,
+                        "{'descr': '%s', 'fortran_order': False, 'shape': %s, }",
                         npy->dtype == NPY_INT64 ? "<i8" : "<f8", shape);
   size_t used = MAGIC_BYTES + (size_t)length;
   memset(header + used, ' ', HEADER_BYTES - used);
@@ -48,14 +51,16 @@ static int write_header(struct npy *npy) {
 }
 
 /* Frees the struct and its strings, not the file. */
-static void release(struct npy *npy) {
+static void release(struct npy *npy)
+{
   free(npy->path);
   free(npy->part);
   free(npy);
 }
 
 /* Copies `path` and derives the part name. Returns false when memory is short. */
-static bool set_paths(struct npy *npy, const char *path) {
+static bool set_paths(struct npy *npy, const char *path)
+{
   size_t length = strlen(path);
   npy->path = malloc(length + 1);
   npy->part = malloc(length + sizeof ".part");
@@ -68,7 +73,8 @@ static bool set_paths(struct npy *npy, const char *path) {
   return true;
 }
 
-int npy_open(struct npy **out, const char *path, enum npy_dtype dtype, uint32_t columns) {
+int npy_open(struct npy **out, const char *path, enum npy_dtype dtype, uint32_t columns)
+{
   *out = NULL;
   struct npy *npy = calloc(1, sizeof *npy);
   if (npy == NULL) {
@@ -92,7 +98,8 @@ int npy_open(struct npy **out, const char *path, enum npy_dtype dtype, uint32_t 
   return 0;
 }
 
-int npy_row(struct npy *npy, const void *values) {
+int npy_row(struct npy *npy, const void *values)
+{
   if (npy->status != 0) {
     return npy->status;
   }
@@ -106,12 +113,14 @@ int npy_row(struct npy *npy, const void *values) {
   return 0;
 }
 
-uint64_t npy_rows(const struct npy *npy) {
+uint64_t npy_rows(const struct npy *npy)
+{
   return npy->rows;
 }
 
 /* Patches the header now that the number of rows is known, and closes. Returns 0 or an errno. */
-static int finish_file(struct npy *npy) {
+static int finish_file(struct npy *npy)
+{
   int status = npy->status;
   errno = 0;
   if (status == 0) {
@@ -125,7 +134,8 @@ static int finish_file(struct npy *npy) {
   return status;
 }
 
-int npy_close(struct npy *npy) {
+int npy_close(struct npy *npy)
+{
   if (npy == NULL) {
     return 0;
   }
@@ -142,7 +152,8 @@ int npy_close(struct npy *npy) {
   return 0;
 }
 
-void npy_discard(struct npy *npy) {
+void npy_discard(struct npy *npy)
+{
   if (npy == NULL) {
     return;
   }

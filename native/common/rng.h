@@ -14,11 +14,13 @@ void rng_seed(struct rng *rng, uint64_t seed);
 /* Independent sequences from one seed, one for each `stream` (a node, a flow, ...). */
 void rng_seed_stream(struct rng *rng, uint64_t seed, uint64_t stream);
 
-static inline uint64_t rng_rotl(uint64_t x, unsigned k) {
+static inline uint64_t rng_rotl(uint64_t x, unsigned k)
+{
   return (x << k) | (x >> (64U - k));
 }
 
-static inline uint64_t rng_u64(struct rng *rng) {
+static inline uint64_t rng_u64(struct rng *rng)
+{
   uint64_t *s = rng->s;
   uint64_t result = rng_rotl(s[1] * 5U, 7) * 9U;
   uint64_t t = s[1] << 17;
@@ -32,7 +34,8 @@ static inline uint64_t rng_u64(struct rng *rng) {
 }
 
 /* Uniform in [0, 1), a multiple of 2^-53. */
-static inline double rng_double(struct rng *rng) {
+static inline double rng_double(struct rng *rng)
+{
   return (double)(rng_u64(rng) >> 11) * 0x1.0p-53;
 }
 

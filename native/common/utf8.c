@@ -3,7 +3,8 @@
 #include <stdbool.h>
 
 /* Whether the bytes after the first one are all continuation bytes. */
-static bool continues(const unsigned char *text, size_t count) {
+static bool continues(const unsigned char *text, size_t count)
+{
   for (size_t i = 1; i < count; i++) {
     if ((text[i] & 0xC0U) != 0x80U) {
       return false;
@@ -12,7 +13,8 @@ static bool continues(const unsigned char *text, size_t count) {
   return true;
 }
 
-size_t utf8_length(const unsigned char *text, size_t length) {
+size_t utf8_length(const unsigned char *text, size_t length)
+{
   if (length == 0) {
     return 0;
   }
@@ -31,7 +33,8 @@ size_t utf8_length(const unsigned char *text, size_t length) {
   return overlong || surrogate || beyond ? 0 : count;
 }
 
-size_t utf8_encode(unsigned code, char *out) {
+size_t utf8_encode(unsigned code, char *out)
+{
   if (code < 0x80U) {
     out[0] = (char)code;
     return 1;

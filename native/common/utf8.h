@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* Length in bytes, 1 to 4, of the character at the start of the `length` bytes of `text`; 0 when there is no valid one. */
+/* Length in bytes, 1 to 4, of the character at the start of the `length` bytes of `text`; 0 when there is no valid one.
+ */
 size_t utf8_length(const unsigned char *text, size_t length);
 
 /* Writes code point `code` (at most U+10FFFF) to `out`, at least 4 bytes; returns the bytes written. */

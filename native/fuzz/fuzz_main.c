@@ -2,9 +2,9 @@
  *
  *   job_fuzz_run [--seconds N] [--rounds N] [--seed N] [--corpus DIR] [--dict FILE] [--crash FILE] [FILE...]
  *
- * FILEs are run once, as they are: this is how a finding is reproduced. An input that ends the process or takes longer than
- * ten seconds is left in the crash file (default job_fuzz_crash.json). There is no coverage feedback: the corpus of
- * make_corpus.py and the dictionary stand in for it.
+ * FILEs are run once, as they are: this is how a finding is reproduced. An input that ends the process or takes longer
+ * than ten seconds is left in the crash file (default job_fuzz_crash.json). There is no coverage feedback: the corpus
+ * of make_corpus.py and the dictionary stand in for it.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -34,16 +34,19 @@ static const char *crash_path;
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 
-const char *__asan_default_options(void) {
+const char *__asan_default_options(void)
+{
   return "abort_on_error=1:handle_abort=0";
 }
 
-const char *__ubsan_default_options(void) {
+const char *__ubsan_default_options(void)
+{
   return "abort_on_error=1:print_stacktrace=1";
 }
 
 /* Saves the input and ends the process; only calls what a handler may call. */
-static void on_signal(int number) {
+static void on_signal(int number)
+{
   static const char text[] = "job_fuzz_run: the input was saved in the crash file\n";
   int fd = current == NULL ? -1 : open(crash_path, O_CREAT | O_TRUNC | O_WRONLY, 0644);
   if (fd >= 0 && write(fd, current->data, current->size) == (ssize_t)current->size) {
@@ -53,7 +56,8 @@ static void on_signal(int number) {
 }
 
 /* Runs an exact copy, so that the sanitizer sees a read past the end. */
-static void run(const struct bytes *input) {
+static void run(const struct bytes *input)
+{
   uint8_t *copy = malloc(input->size == 0 ? 1 : input->size);
   if (copy == NULL) {
     return;
@@ -67,14 +71,16 @@ static void run(const struct bytes *input) {
   free(copy);
 }
 
-static double now(void) {
+static double now(void)
+{
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* First the corpus as it is, then changed files until the time or the rounds are over. */
-static uint64_t fuzz(struct mutator *m, const struct options *options) {
+static uint64_t fuzz(struct mutator *m, const struct options *options)
+{
   double end = now() + options->seconds;
   uint64_t round = 0;
   for (size_t i = 0; i < m->n_files; i++) {
@@ -88,7 +94,8 @@ static uint64_t fuzz(struct mutator *m, const struct options *options) {
 }
 
 /* Reads one `--name value`; returns false when there is no such option. */
-static bool set_option(struct options *options, const char *name, const char *value) {
+static bool set_option(struct options *options, const char *name, const char *value)
+{
   if (strcmp(name, "--seconds") == 0) {
     options->seconds = strtod(value, NULL);
   } else if (strcmp(name, "--rounds") == 0) {
@@ -108,7 +115,8 @@ static bool set_option(struct options *options, const char *name, const char *va
 }
 
 /* Runs files as they are; returns the exit code. */
-static int run_files(int n, char **paths) {
+static int run_files(int n, char **paths)
+{
   for (int i = 0; i < n; i++) {
     struct bytes input = {NULL, 0};
     if (!mutate_read_file(paths[i], &input)) {
@@ -122,7 +130,8 @@ static int run_files(int n, char **paths) {
   return 0;
 }
 
-static int run_fuzzer(const struct options *options) {
+static int run_fuzzer(const struct options *options)
+{
   struct mutator *m = calloc(1, sizeof *m);
   int code = 2;
   if (m == NULL || (m->input.data = malloc(MAX_INPUT)) == NULL) {
@@ -144,12 +153,14 @@ static int run_fuzzer(const struct options *options) {
   return code;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
   struct options options = {20.0, 0, 1, "corpus", NULL, "job_fuzz_crash.json"};
   int at = 1;
   for (; at < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
     if (at + 1 == argc || !set_option(&options, argv[at], argv[at + 1])) {
-      fprintf(stderr, "usage: %s [--seconds N] [--rounds N] [--seed N] [--corpus DIR] [--dict FILE] [--crash FILE] [FILE...]\n",
+      fprintf(stderr,
+              "usage: %s [--seconds N] [--rounds N] [--seed N] [--corpus DIR] [--dict FILE] [--crash FILE] [FILE...]\n",
               argv[0]);
       return 2;
     }

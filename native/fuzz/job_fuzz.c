@@ -12,7 +12,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Ends the process so that the fuzzer keeps the input. */
-static void require(int condition, const char *what) {
+static void require(int condition, const char *what)
+{
   if (!condition) {
     fprintf(stderr, "job_fuzz: %s\n", what);
     abort();
@@ -20,7 +21,8 @@ static void require(int condition, const char *what) {
 }
 
 /* A bad job has one message, terminated, and a place inside the text. */
-static void check_error(const struct job_error *error) {
+static void check_error(const struct job_error *error)
+{
   require(memchr(error->message, '\0', sizeof error->message) != NULL, "message is not terminated");
   require(memchr(error->path, '\0', sizeof error->path) != NULL, "path is not terminated");
   require(error->message[0] != '\0', "no message");
@@ -28,17 +30,20 @@ static void check_error(const struct job_error *error) {
   require(error->line != 0 || strstr(error->message, "memory") != NULL, "no position");
 }
 
-static void check_links(const struct job *job) {
+static void check_links(const struct job *job)
+{
   for (uint32_t i = 0; i < job->n_links; i++) {
     const struct job_link *link = &job->links[i];
     require(link->port_a < job->n_ports && link->port_b < job->n_ports, "port of a link");
-    require(job->ports[link->port_a].link == (int32_t)i && job->ports[link->port_b].link == (int32_t)i, "link of a port");
+    require(job->ports[link->port_a].link == (int32_t)i && job->ports[link->port_b].link == (int32_t)i,
+            "link of a port");
     require(link->rate_bps > 0 && link->ber >= 0.0 && link->ber < 1.0, "link out of range");
   }
 }
 
 /* Flows that wait for nothing come first in some order: repeatedly releasing them must release all. */
-static void check_acyclic(const struct job *job) {
+static void check_acyclic(const struct job *job)
+{
   uint8_t *done = calloc((size_t)job->n_flows + 1, 1);
   uint32_t left = job->n_flows;
   uint32_t before = left + 1;
@@ -60,11 +65,13 @@ static void check_acyclic(const struct job *job) {
   free(done);
 }
 
-static void check_flows(const struct job *job) {
+static void check_flows(const struct job *job)
+{
   uint64_t qps = 0;
   for (uint32_t i = 0; i < job->n_flows; i++) {
     const struct job_flow *flow = &job->flows[i];
-    require(flow->src_port < job->n_ports && flow->dst_port < job->n_ports && flow->src_port != flow->dst_port, "ends of a flow");
+    require(flow->src_port < job->n_ports && flow->dst_port < job->n_ports && flow->src_port != flow->dst_port,
+            "ends of a flow");
     require(!job->nodes[job->ports[flow->src_port].node].is_switch, "source is a switch");
     require(!job->nodes[job->ports[flow->dst_port].node].is_switch, "target is a switch");
     require(job->ports[flow->src_port].link >= 0 && job->ports[flow->dst_port].link >= 0, "end without link");
@@ -76,7 +83,8 @@ static void check_flows(const struct job *job) {
   check_acyclic(job);
 }
 
-static void check_events(const struct job *job) {
+static void check_events(const struct job *job)
+{
   for (uint32_t i = 0; i < job->n_events; i++) {
     const struct job_event *event = &job->events[i];
     require(i == 0 || job->events[i - 1].at_ps <= event->at_ps, "order of events");
@@ -85,12 +93,14 @@ static void check_events(const struct job *job) {
     require(event->port < job->n_ports, "port of an event");
     if (event->kind == EV_QOS) {
       require(event->node < job->n_nodes, "node of an event");
-      require((job->nodes[event->node].is_switch ? (void *)event->sw : (void *)event->nic) != NULL, "configuration of an event");
+      require((job->nodes[event->node].is_switch ? (void *)event->sw : (void *)event->nic) != NULL,
+              "configuration of an event");
     }
   }
 }
 
-static void check_job(const struct job *job) {
+static void check_job(const struct job *job)
+{
   uint32_t ports = 0;
   require(job->n_nodes > 0 && job->n_nodes <= JOB_MAX_NODES && job->duration_ps > 0, "job out of range");
   for (uint32_t i = 0; i < job->n_nodes; i++) {
@@ -105,7 +115,8 @@ static void check_job(const struct job *job) {
   check_events(job);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
   struct job_error error;
   struct job *job = job_parse((const char *)data, size, &error);
   if (job == NULL) {

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool mutate_read_file(const char *path, struct bytes *out) {
+bool mutate_read_file(const char *path, struct bytes *out)
+{
   FILE *file = fopen(path, "rb");
   if (file == NULL) {
     return false;
@@ -16,11 +17,13 @@ bool mutate_read_file(const char *path, struct bytes *out) {
   return out->data != NULL;
 }
 
-static int by_name(const struct dirent **a, const struct dirent **b) {
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
   return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-bool mutate_read_corpus(struct mutator *m, const char *folder) {
+bool mutate_read_corpus(struct mutator *m, const char *folder)
+{
   struct dirent **entries = NULL;
   int n = scandir(folder, &entries, NULL, by_name);
   for (int i = 0; i < n; i++) {
@@ -36,7 +39,8 @@ bool mutate_read_corpus(struct mutator *m, const char *folder) {
 }
 
 /* One line `"token"` of an AFL dictionary, with \" \\ and \xNN; others are ignored. */
-static void read_token(struct mutator *m, const char *line) {
+static void read_token(struct mutator *m, const char *line)
+{
   const char *at = strchr(line, '"');
   if (line[0] == '#' || at == NULL || m->n_tokens == MAX_TOKENS) {
     return;
@@ -55,7 +59,8 @@ static void read_token(struct mutator *m, const char *line) {
   m->n_tokens += token->data == NULL ? 0 : 1;
 }
 
-bool mutate_read_dictionary(struct mutator *m, const char *path) {
+bool mutate_read_dictionary(struct mutator *m, const char *path)
+{
   char line[256];
   FILE *file = fopen(path, "r");
   if (file == NULL) {
@@ -69,12 +74,14 @@ bool mutate_read_dictionary(struct mutator *m, const char *path) {
 }
 
 /* A number below `bound`, small ones more often. */
-static size_t pick(struct mutator *m, size_t bound) {
+static size_t pick(struct mutator *m, size_t bound)
+{
   return (size_t)rng_below(&m->rng, rng_below(&m->rng, 2) == 0 ? bound : bound / 8 + 1);
 }
 
 /* Replaces `removed` bytes at `at` by `data`, as far as there is room. */
-static void splice(struct bytes *input, size_t at, size_t removed, const uint8_t *data, size_t size) {
+static void splice(struct bytes *input, size_t at, size_t removed, const uint8_t *data, size_t size)
+{
   if (at > input->size || removed > input->size - at || input->size - removed + size > MAX_INPUT) {
     return;
   }
@@ -87,7 +94,8 @@ static void splice(struct bytes *input, size_t at, size_t removed, const uint8_t
 }
 
 /* The end of the number, word or string that starts at or after `at`. */
-static size_t token_end(const struct bytes *input, size_t at) {
+static size_t token_end(const struct bytes *input, size_t at)
+{
   static const char ends[] = ",:]} \n";
   while (at < input->size && memchr(ends, input->data[at], sizeof ends - 1) == NULL) {
     at++;
@@ -96,7 +104,8 @@ static size_t token_end(const struct bytes *input, size_t at) {
 }
 
 /* A random place just after `,`, `:`, `[` or `{`, where a value or a key starts. */
-static size_t token_start(struct mutator *m) {
+static size_t token_start(struct mutator *m)
+{
   size_t at = (size_t)rng_below(&m->rng, m->input.size + 1);
   while (at > 0 && strchr(",:[{ ", (char)m->input.data[at - 1]) == NULL) {
     at--;
@@ -104,24 +113,44 @@ static size_t token_start(struct mutator *m) {
   return at;
 }
 
-static void replace_token(struct mutator *m) {
+static void replace_token(struct mutator *m)
+{
   size_t at = token_start(m);
   const struct bytes *token = &m->tokens[rng_below(&m->rng, m->n_tokens)];
   splice(&m->input, at, token_end(&m->input, at) - at, token->data, token->size);
 }
 
 /* Puts an interesting number in the place of a token. */
-static void replace_number(struct mutator *m) {
-  static const char *const numbers[] = {"0", "-1", "1", "7", "8", "255", "65535", "65536", "2147483647", "2147483648",
-                                        "4294967295", "4294967296", "9223372036854775807", "9223372036854775808",
-                                        "18446744073709551615", "18446744073709551616", "1e308", "1e-320", "0.5", "1e18"};
+static void replace_number(struct mutator *m)
+{
+  static const char *const numbers[] = {"0",
+                                        "-1",
+                                        "1",
+                                        "7",
+                                        "8",
+                                        "255",
+                                        "65535",
+                                        "65536",
+                                        "2147483647",
+                                        "2147483648",
+                                        "4294967295",
+                                        "4294967296",
+                                        "9223372036854775807",
+                                        "9223372036854775808",
+                                        "18446744073709551615",
+                                        "18446744073709551616",
+                                        "1e308",
+                                        "1e-320",
+                                        "0.5",
+                                        "1e18"};
   const char *number = numbers[rng_below(&m->rng, sizeof numbers / sizeof numbers[0])];
   size_t at = token_start(m);
   splice(&m->input, at, token_end(&m->input, at) - at, (const uint8_t *)number, strlen(number));
 }
 
 /* Copies a piece of some other file, or of the input itself, to a random place. */
-static void cross(struct mutator *m) {
+static void cross(struct mutator *m)
+{
   const struct bytes *other = &m->files[rng_below(&m->rng, m->n_files)];
   if (other->size == 0) {
     return;
@@ -133,7 +162,8 @@ static void cross(struct mutator *m) {
 }
 
 /* Changes, drops or doubles bytes. */
-static void change_bytes(struct mutator *m) {
+static void change_bytes(struct mutator *m)
+{
   struct bytes *input = &m->input;
   size_t at = (size_t)rng_below(&m->rng, input->size + 1);
   size_t size = pick(m, 64) + 1;
@@ -158,7 +188,8 @@ static void change_bytes(struct mutator *m) {
   }
 }
 
-void mutate_next(struct mutator *m) {
+void mutate_next(struct mutator *m)
+{
   const struct bytes *file = &m->files[rng_below(&m->rng, m->n_files)];
   memcpy(m->input.data, file->data, file->size);
   m->input.size = file->size;
@@ -176,7 +207,8 @@ void mutate_next(struct mutator *m) {
   }
 }
 
-void mutate_free(struct mutator *m) {
+void mutate_free(struct mutator *m)
+{
   for (size_t i = 0; i < m->n_files; i++) {
     free(m->files[i].data);
   }

@@ -68,7 +68,8 @@ static const struct job_field fixed_fields[] = {
 };
 static const struct job_table fixed_table = JOB_TABLE("wire with model fixed", fixed_fields);
 
-static bool read_format(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_format(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   (void)out;
   if (value->type != JSON_INT || value->integer != FORMAT) {
     return job_fail_is(ctx, where, value, "this program reads format %d", FORMAT);
@@ -76,7 +77,8 @@ static bool read_format(struct job_ctx *ctx, const struct job_where *where, cons
   return true;
 }
 
-static bool read_until(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_until(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   int until = UNTIL_DONE;
   if (!job_choice(ctx, where, value, untils, &until)) {
     return false;
@@ -85,7 +87,9 @@ static bool read_until(struct job_ctx *ctx, const struct job_where *where, const
   return true;
 }
 
-static bool read_ip_version(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_ip_version(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                            void *out)
+{
   if (value->type != JSON_INT || (value->integer != 4 && value->integer != 6)) {
     return job_fail_is(ctx, where, value, "must be 4 or 6");
   }
@@ -93,7 +97,8 @@ static bool read_ip_version(struct job_ctx *ctx, const struct job_where *where, 
   return true;
 }
 
-static bool read_trace(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_trace(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   uint32_t *bits = out;
   size_t index = 0;
   *bits = 0;
@@ -111,7 +116,8 @@ static bool read_trace(struct job_ctx *ctx, const struct job_where *where, const
 }
 
 /* `time`. */
-static bool read_time(struct job_ctx *ctx, const struct json_value *value) {
+static bool read_time(struct job_ctx *ctx, const struct json_value *value)
+{
   const struct job_where *where = JOB_KEY(NULL, "time");
   if (!job_read(ctx, where, value, &time_table, ctx->job)) {
     return false;
@@ -123,12 +129,14 @@ static bool read_time(struct job_ctx *ctx, const struct json_value *value) {
   return true;
 }
 
-static const struct job_table *wire_table(enum wire_model model) {
+static const struct job_table *wire_table(enum wire_model model)
+{
   return model == WIRE_FIXED ? &fixed_table : &rocev2_table;
 }
 
 /* `wire`: its keys depend on its model. */
-static bool read_wire(struct job_ctx *ctx, const struct json_value *value) {
+static bool read_wire(struct job_ctx *ctx, const struct json_value *value)
+{
   const struct job_where *where = JOB_KEY(NULL, "wire");
   int model = WIRE_ROCEV2;
   if (!job_expect(ctx, where, value, JSON_OBJECT)) {
@@ -147,7 +155,8 @@ static bool read_wire(struct job_ctx *ctx, const struct json_value *value) {
 }
 
 /* Series and traces need a place to go to, and a series must end some day. */
-static bool check_output(struct job_ctx *ctx, const struct json_value *root) {
+static bool check_output(struct job_ctx *ctx, const struct json_value *root)
+{
   const struct job *job = ctx->job;
   if (job->output_dir != NULL && job->output_dir[0] == '\0') {
     return job_fail_key(ctx, NULL, root, "output_dir", "is empty; name a folder, or null for none");
@@ -167,7 +176,8 @@ static bool check_output(struct job_ctx *ctx, const struct json_value *root) {
 }
 
 /* Defaults of every host and switch. */
-static bool read_configurations(struct job_ctx *ctx, const struct json_value *root) {
+static bool read_configurations(struct job_ctx *ctx, const struct json_value *root)
+{
   const struct json_value *nic = json_get(root, "nic");
   const struct json_value *sw = json_get(root, "switch");
   ctx->nic = arena_alloc(ctx->arena, sizeof *ctx->nic);
@@ -184,7 +194,8 @@ static bool read_configurations(struct job_ctx *ctx, const struct json_value *ro
 }
 
 /* Time and wire, defaults, then the lists, each of which refers to the ones before. */
-static bool read_parts(struct job_ctx *ctx, const struct json_value *root) {
+static bool read_parts(struct job_ctx *ctx, const struct json_value *root)
+{
   static const struct json_value empty_object = {.type = JSON_OBJECT};
   const struct json_value *time = json_get(root, "time");
   const struct json_value *wire = json_get(root, "wire");
@@ -198,7 +209,8 @@ static bool read_parts(struct job_ctx *ctx, const struct json_value *root) {
          (job_absent(events) || job_read_events(ctx, events));
 }
 
-static bool read_root(struct job_ctx *ctx, const struct json_value *root) {
+static bool read_root(struct job_ctx *ctx, const struct json_value *root)
+{
   struct job *job = ctx->job;
   if (root->type != JSON_OBJECT) {
     return job_fail_is(ctx, NULL, root, "a job must be an object");
@@ -211,7 +223,8 @@ static bool read_root(struct job_ctx *ctx, const struct json_value *root) {
 }
 
 /* Turns an error of the JSON text into one of the job. */
-static void take_json_error(struct job_error *error, const struct json_error *json) {
+static void take_json_error(struct job_error *error, const struct json_error *json)
+{
   memset(error, 0, sizeof *error);
   snprintf(error->message, sizeof error->message, "not valid JSON: %s", json->message);
   error->line = json->line;
@@ -219,7 +232,8 @@ static void take_json_error(struct job_error *error, const struct json_error *js
 }
 
 /* Reads the document into a job in an arena of its own; NULL with the error filled. */
-static struct job *build(const struct json_doc *doc, struct job_error *error) {
+static struct job *build(const struct json_doc *doc, struct job_error *error)
+{
   struct job_ctx ctx = {.doc = doc, .error = error, .arena = arena_new()};
   ctx.job = ctx.arena == NULL ? NULL : arena_alloc(ctx.arena, sizeof *ctx.job);
   bool ok = false;
@@ -239,7 +253,8 @@ static struct job *build(const struct json_doc *doc, struct job_error *error) {
   return ctx.job;
 }
 
-struct job *job_parse(const char *text, size_t length, struct job_error *error) {
+struct job *job_parse(const char *text, size_t length, struct job_error *error)
+{
   struct json_error json_error;
   memset(error, 0, sizeof *error);
   struct json_doc *doc = json_parse(text, length, NULL, &json_error);
@@ -252,7 +267,8 @@ struct job *job_parse(const char *text, size_t length, struct job_error *error) 
   return job;
 }
 
-void job_free(struct job *job) {
+void job_free(struct job *job)
+{
   if (job != NULL) {
     arena_free(job->arena);
   }

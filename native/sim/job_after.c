@@ -5,7 +5,8 @@
 
 #include "job_parts.h"
 
-bool job_fail_no_flow(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value) {
+bool job_fail_no_flow(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value)
+{
   struct job_nearest nearest = {.name = value->string, .length = value->count};
   char hint[JOB_HINT_BYTES];
   for (uint32_t i = 0; i < ctx->job->n_flows; i++) {
@@ -17,23 +18,26 @@ bool job_fail_no_flow(struct job_ctx *ctx, const struct job_where *where, const 
 
 /* A flow can wait only for what its source host sees complete: what it sent or received itself. */
 static bool check_visible(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                          const struct job_flow *flow, const struct job_flow *other) {
+                          const struct job_flow *flow, const struct job_flow *other)
+{
   const struct job *job = ctx->job;
   uint32_t host = job->ports[flow->src_port].node;
   if (other->messages == 0) {
     return job_fail_value(ctx, where, value, "names a flow that never completes (messages 0)");
   }
   if (job->ports[other->src_port].node != host && job->ports[other->dst_port].node != host) {
-    return job_fail_value(ctx, where, value,
-                          "names a flow that neither starts nor ends at %s, the source of this one, which cannot see it complete",
-                       job->nodes[host].name);
+    return job_fail_value(
+        ctx, where, value,
+        "names a flow that neither starts nor ends at %s, the source of this one, which cannot see it complete",
+        job->nodes[host].name);
   }
   return true;
 }
 
 /* One name. `seen` has a mark by flow, the number of the last flow whose list names it. */
 static bool read_one(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                     struct job_flow *flow, uint32_t *seen) {
+                     struct job_flow *flow, uint32_t *seen)
+{
   if (!job_expect(ctx, where, value, JSON_STRING)) {
     return false;
   }
@@ -52,7 +56,8 @@ static bool read_one(struct job_ctx *ctx, const struct job_where *where, const s
 
 /* The list of one flow. */
 static bool read_list(struct job_ctx *ctx, const struct job_where *where, const struct json_value *list,
-                      struct job_flow *flow, uint32_t *seen) {
+                      struct job_flow *flow, uint32_t *seen)
+{
   if (!job_list(ctx, where, list, ctx->job->n_flows, "names, more than there are flows")) {
     return false;
   }
@@ -80,7 +85,8 @@ struct search {
 enum visit { VISIT_NEW, VISIT_OPEN, VISIT_CLOSED };
 
 /* Follows the lists from `start`. Returns the flow that closes a cycle, or -1. */
-static int64_t search_from(struct search *s, uint32_t start) {
+static int64_t search_from(struct search *s, uint32_t start)
+{
   s->depth = 0;
   s->stack[s->depth++] = start;
   s->state[start] = VISIT_OPEN;
@@ -104,7 +110,8 @@ static int64_t search_from(struct search *s, uint32_t start) {
 }
 
 /* Names the flows of the cycle, which is the end of the stack from `first` on. */
-static bool fail_cycle(struct job_ctx *ctx, const struct search *s, uint32_t first, const struct json_value *flows) {
+static bool fail_cycle(struct job_ctx *ctx, const struct search *s, uint32_t first, const struct json_value *flows)
+{
   char names[360] = "";
   size_t used = 0;
   size_t at = s->depth;
@@ -123,10 +130,12 @@ static bool fail_cycle(struct job_ctx *ctx, const struct search *s, uint32_t fir
     value = value->next;
   }
   const struct job_where *where = JOB_KEY(NULL, "flows");
-  return job_fail_key(ctx, JOB_INDEX(where, first), value, "after", "flows wait for each other in a circle: %s%s", names, name);
+  return job_fail_key(ctx, JOB_INDEX(where, first), value, "after", "flows wait for each other in a circle: %s%s",
+                      names, name);
 }
 
-static bool find_cycle(struct job_ctx *ctx, struct search *s, const struct json_value *flows) {
+static bool find_cycle(struct job_ctx *ctx, struct search *s, const struct json_value *flows)
+{
   for (uint32_t i = 0; i < ctx->job->n_flows; i++) {
     int64_t closing = s->state[i] == VISIT_NEW ? search_from(s, i) : -1;
     if (closing >= 0) {
@@ -136,7 +145,8 @@ static bool find_cycle(struct job_ctx *ctx, struct search *s, const struct json_
   return true;
 }
 
-static bool check_acyclic(struct job_ctx *ctx, const struct json_value *flows) {
+static bool check_acyclic(struct job_ctx *ctx, const struct json_value *flows)
+{
   size_t n = ctx->job->n_flows;
   struct search s = {.job = ctx->job};
   s.state = calloc(n, sizeof *s.state);
@@ -151,7 +161,8 @@ static bool check_acyclic(struct job_ctx *ctx, const struct json_value *flows) {
 }
 
 /* Reads the lists of all flows; `any` tells whether there are any names. */
-static bool read_lists(struct job_ctx *ctx, const struct json_value *flows, uint32_t *seen, bool *any) {
+static bool read_lists(struct job_ctx *ctx, const struct json_value *flows, uint32_t *seen, bool *any)
+{
   const struct job_where *where = JOB_KEY(NULL, "flows");
   uint32_t index = 0;
   for (const struct json_value *element = flows->first; element != NULL; element = element->next, index++) {
@@ -169,7 +180,8 @@ static bool read_lists(struct job_ctx *ctx, const struct json_value *flows, uint
   return true;
 }
 
-bool job_read_after(struct job_ctx *ctx, const struct json_value *flows) {
+bool job_read_after(struct job_ctx *ctx, const struct json_value *flows)
+{
   bool any = false;
   uint32_t *seen = calloc((size_t)ctx->job->n_flows + 1, sizeof *seen);
   if (seen == NULL) {

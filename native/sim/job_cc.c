@@ -5,8 +5,8 @@
 #include "job_names.h"
 #include "job_parts.h"
 
-#define US UINT64_C(1000000)     /* in ps */
-#define MBPS UINT64_C(1000000)   /* in bit/s */
+#define US UINT64_C(1000000)   /* in ps */
+#define MBPS UINT64_C(1000000) /* in bit/s */
 #define CC struct cc_cfg
 enum { MAX_US = 1000000000, MAX_MBPS = 1000000000, MAX_STAGES = 1000000 };
 
@@ -74,7 +74,8 @@ static const struct {
 };
 enum { TABLES = sizeof tables / sizeof tables[0] };
 
-static const struct job_table *table_of(const char *algorithm) {
+static const struct job_table *table_of(const char *algorithm)
+{
   for (size_t i = 0; i < TABLES; i++) {
     if (strcmp(tables[i].algorithm, algorithm) == 0) {
       return &tables[i].table;
@@ -83,7 +84,8 @@ static const struct job_table *table_of(const char *algorithm) {
   return &tables[0].table;
 }
 
-void job_cc_defaults(struct cc_cfg *cc, const char *algorithm) {
+void job_cc_defaults(struct cc_cfg *cc, const char *algorithm)
+{
   memset(cc, 0, sizeof *cc);
   cc->algorithm = algorithm;
   job_defaults(table_of(algorithm), cc);
@@ -91,7 +93,8 @@ void job_cc_defaults(struct cc_cfg *cc, const char *algorithm) {
 
 /* The name must be one of this build's algorithms; gives the build's own copy of it. */
 static bool read_algorithm(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                           const char **algorithm) {
+                           const char **algorithm)
+{
   char names[256] = "";
   size_t used = 0;
   const char *name;
@@ -108,7 +111,8 @@ static bool read_algorithm(struct job_ctx *ctx, const struct job_where *where, c
 }
 
 /* The algorithm that has the parameter `member` while the chosen one has not, or NULL. */
-static const char *owner_of(const struct json_value *member) {
+static const char *owner_of(const struct json_value *member)
+{
   for (size_t i = 0; i < TABLES; i++) {
     for (size_t k = 0; k < tables[i].table.count; k++) {
       if (json_key_is(member, tables[i].table.fields[k].key)) {
@@ -121,7 +125,8 @@ static const char *owner_of(const struct json_value *member) {
 
 /* Says so when a key is not a parameter of this algorithm but of another one. */
 static bool check_keys(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-                       const struct job_table *table) {
+                       const struct job_table *table)
+{
   for (const struct json_value *member = object->first; member != NULL; member = member->next) {
     bool known = false;
     for (size_t i = 0; i < table->count && !known; i++) {
@@ -137,7 +142,8 @@ static bool check_keys(struct job_ctx *ctx, const struct job_where *where, const
   return true;
 }
 
-bool job_read_cc(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+bool job_read_cc(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   struct cc_cfg *cc = out;
   if (!job_expect(ctx, where, value, JSON_OBJECT)) {
     return false;

@@ -6,13 +6,14 @@
 #include "job_fields.h"
 
 enum {
-  SHOWN_VALUE = 80,   /* bytes of a value quoted in a message */
-  SHOWN_KEY = 60,     /* bytes of an unknown key */
+  SHOWN_VALUE = 80,    /* bytes of a value quoted in a message */
+  SHOWN_KEY = 60,      /* bytes of an unknown key */
   COMPARED_BYTES = 64, /* longer names are not compared for a suggestion */
   TRIED_NAMES = 20000  /* nor are more names than this */
 };
 
-void job_clip(char *out, size_t size, const char *text, size_t length) {
+void job_clip(char *out, size_t size, const char *text, size_t length)
+{
   size_t room = size - 1;
   size_t kept = length;
   if (length > room) {
@@ -30,7 +31,8 @@ void job_clip(char *out, size_t size, const char *text, size_t length) {
 
 /* Appends to a path; what does not fit is left out. */
 static void append(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static void append(char *out, size_t size, const char *format, ...) {
+static void append(char *out, size_t size, const char *format, ...)
+{
   size_t used = strlen(out);
   va_list args;
   va_start(args, format);
@@ -39,7 +41,8 @@ static void append(char *out, size_t size, const char *format, ...) {
 }
 
 /* Writes "flows[3].src". */
-static void write_path(char *out, size_t size, const struct job_where *where) { // NOLINT(misc-no-recursion): few levels
+static void write_path(char *out, size_t size, const struct job_where *where)
+{ // NOLINT(misc-no-recursion): few levels
   if (where == NULL) {
     return;
   }
@@ -52,7 +55,8 @@ static void write_path(char *out, size_t size, const struct job_where *where) { 
 }
 
 /* Drops an incomplete character that a full buffer left at the end. */
-static void trim_utf8(char *text) {
+static void trim_utf8(char *text)
+{
   size_t length = strlen(text);
   size_t start = length;
   while (start > 0 && length - start < 3 && ((unsigned char)text[start - 1] & 0xC0U) == 0x80U) {
@@ -69,7 +73,8 @@ static void trim_utf8(char *text) {
 }
 
 /* Path and position of an error; the message is written already. */
-static bool set_place(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value) {
+static bool set_place(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value)
+{
   struct job_error *error = ctx->error;
   error->path[0] = '\0';
   write_path(error->path, sizeof error->path, where);
@@ -79,7 +84,9 @@ static bool set_place(struct job_ctx *ctx, const struct job_where *where, const 
   return false;
 }
 
-bool job_fail(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format, ...) {
+bool job_fail(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
+              ...)
+{
   va_list args;
   va_start(args, format);
   vsnprintf(ctx->error->message, sizeof ctx->error->message, format, args);
@@ -88,7 +95,8 @@ bool job_fail(struct job_ctx *ctx, const struct job_where *where, const struct j
 }
 
 bool job_fail_is(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
-                 ...) {
+                 ...)
+{
   char shown[SHOWN_VALUE];
   va_list args;
   va_start(args, format);
@@ -99,8 +107,9 @@ bool job_fail_is(struct job_ctx *ctx, const struct job_where *where, const struc
   return set_place(ctx, where, value);
 }
 
-bool job_fail_value(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
-                    ...) {
+bool job_fail_value(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                    const char *format, ...)
+{
   struct job_error *error = ctx->error;
   char shown[SHOWN_VALUE];
   va_list args;
@@ -114,7 +123,8 @@ bool job_fail_value(struct job_ctx *ctx, const struct job_where *where, const st
 }
 
 bool job_fail_key(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object, const char *key,
-                  const char *format, ...) {
+                  const char *format, ...)
+{
   va_list args;
   va_start(args, format);
   vsnprintf(ctx->error->message, sizeof ctx->error->message, format, args);
@@ -122,19 +132,22 @@ bool job_fail_key(struct job_ctx *ctx, const struct job_where *where, const stru
   return set_place(ctx, JOB_KEY(where, key), job_at(object, key));
 }
 
-bool job_fail_memory(struct job_ctx *ctx) {
+bool job_fail_memory(struct job_ctx *ctx)
+{
   memset(ctx->error, 0, sizeof *ctx->error);
   snprintf(ctx->error->message, sizeof ctx->error->message, "out of memory while reading the job");
   return false;
 }
 
-static unsigned least(unsigned a, unsigned b, unsigned c) {
+static unsigned least(unsigned a, unsigned b, unsigned c)
+{
   unsigned m = a < b ? a : b;
   return m < c ? m : c;
 }
 
 /* Insertions, deletions, substitutions and swaps of neighbours that turn one short name into the other. */
-static unsigned distance(const char *a, size_t n, const char *b, size_t m) {
+static unsigned distance(const char *a, size_t n, const char *b, size_t m)
+{
   unsigned rows[3][COMPARED_BYTES + 1]; /* of the last three characters of `a`, in turn */
   for (size_t j = 0; j <= m; j++) {
     rows[0][j] = (unsigned)j;
@@ -154,7 +167,8 @@ static unsigned distance(const char *a, size_t n, const char *b, size_t m) {
   return rows[n % 3][m];
 }
 
-void job_nearest_try(struct job_nearest *nearest, const char *candidate) {
+void job_nearest_try(struct job_nearest *nearest, const char *candidate)
+{
   size_t length = strlen(candidate);
   if (nearest->length > COMPARED_BYTES || length > COMPARED_BYTES || nearest->tried++ >= TRIED_NAMES) {
     return;
@@ -167,7 +181,8 @@ void job_nearest_try(struct job_nearest *nearest, const char *candidate) {
   }
 }
 
-void job_nearest_hint(const struct job_nearest *nearest, char *out) {
+void job_nearest_hint(const struct job_nearest *nearest, char *out)
+{
   char shown[COMPARED_BYTES + 1];
   out[0] = '\0';
   if (nearest->best != NULL) {
@@ -177,7 +192,8 @@ void job_nearest_hint(const struct job_nearest *nearest, char *out) {
 }
 
 /* Adds the key that was probably meant, or the keys there are. */
-static void append_keys(char *out, size_t size, const struct json_value *member, const struct job_table *table) {
+static void append_keys(char *out, size_t size, const struct json_value *member, const struct job_table *table)
+{
   struct job_nearest nearest = {.name = member->key, .length = member->key_length};
   char hint[JOB_HINT_BYTES];
   for (size_t i = 0; i < table->count; i++) {
@@ -191,7 +207,8 @@ static void append_keys(char *out, size_t size, const struct json_value *member,
 }
 
 bool job_fail_unknown(struct job_ctx *ctx, const struct job_where *where, const struct json_value *member,
-                      const struct job_table *table, const char *note) {
+                      const struct job_table *table, const char *note)
+{
   char key[SHOWN_KEY];
   struct job_error *error = ctx->error;
   job_clip(key, sizeof key, member->key, member->key_length);

@@ -13,12 +13,16 @@ struct event_text {
   const struct json_value *flow, *packets, *node, *nic, *sw;
 };
 
-static const struct job_choice kinds[] = {
-    {"link_down", EV_LINK_DOWN},   {"link_up", EV_LINK_UP},       {"link_rate", EV_LINK_RATE},
-    {"pause_storm", EV_PAUSE_STORM}, {"drain_rate", EV_DRAIN_RATE}, {"impair", EV_IMPAIR},
-    {"qos", EV_QOS},               {NULL, 0}};
-static const struct job_choice actions[] = {{"drop", IMPAIR_DROP},   {"corrupt", IMPAIR_CORRUPT},
-                                            {"mark", IMPAIR_MARK},   {"delay", IMPAIR_DELAY},
+static const struct job_choice kinds[] = {{"link_down", EV_LINK_DOWN},
+                                          {"link_up", EV_LINK_UP},
+                                          {"link_rate", EV_LINK_RATE},
+                                          {"pause_storm", EV_PAUSE_STORM},
+                                          {"drain_rate", EV_DRAIN_RATE},
+                                          {"impair", EV_IMPAIR},
+                                          {"qos", EV_QOS},
+                                          {NULL, 0}};
+static const struct job_choice actions[] = {{"drop", IMPAIR_DROP},           {"corrupt", IMPAIR_CORRUPT},
+                                            {"mark", IMPAIR_MARK},           {"delay", IMPAIR_DELAY},
                                             {"duplicate", IMPAIR_DUPLICATE}, {NULL, 0}};
 
 #define COMMON_KEYS JOB_U64_REQUIRED("at_ps", EVENT, event.at_ps, 0, JOB_MAX_PS), JOB_SKIP_REQUIRED("kind")
@@ -49,7 +53,10 @@ static const struct job_field impair_fields[] = {
     JOB_ENUM_REQUIRED("action", EVENT, event.action, actions),
     JOB_VALUE("packets", EVENT, packets),
     JOB_U32("iteration", EVENT, event.iteration, 1, 1, MAX_ITERATION),
-    {.key = "fraction", .kind = FIELD_POSITIVE, .offset = offsetof(EVENT, event.fraction), .real_high = 1.0,
+    {.key = "fraction",
+     .kind = FIELD_POSITIVE,
+     .offset = offsetof(EVENT, event.fraction),
+     .real_high = 1.0,
      .nullable = true},
     JOB_U64("delay_ps", EVENT, event.delay_ps, 0, 0, JOB_MAX_PS),
 };
@@ -74,7 +81,8 @@ static const struct job_table tables[] = {
 
 /* The port has a link, and is a host's when the event is about a host. */
 static bool check_port(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                       const struct event_text *text) {
+                       const struct event_text *text)
+{
   const struct job_event *event = &text->event;
   const struct job_port *port = &ctx->job->ports[event->port];
   bool on_host = event->kind == EV_PAUSE_STORM || event->kind == EV_DRAIN_RATE;
@@ -93,14 +101,16 @@ static bool check_port(struct job_ctx *ctx, const struct job_where *where, const
 
 /* --- impair ---------------------------------------------------------------------------------------------------- */
 
-static int compare_u64(const void *left, const void *right) {
+static int compare_u64(const void *left, const void *right)
+{
   uint64_t a = *(const uint64_t *)left;
   uint64_t b = *(const uint64_t *)right;
   return a < b ? -1 : a > b;
 }
 
 /* Data packets of one QP of the flow; UINT64_MAX when it never ends. */
-static uint64_t packets_of_qp(const struct job *job, const struct job_flow *flow) {
+static uint64_t packets_of_qp(const struct job *job, const struct job_flow *flow)
+{
   uint64_t src = job->nodes[job->ports[flow->src_port].node].nic->mtu_bytes;
   uint64_t dst = job->nodes[job->ports[flow->dst_port].node].nic->mtu_bytes;
   uint64_t mtu = src < dst ? src : dst;
@@ -109,7 +119,8 @@ static uint64_t packets_of_qp(const struct job *job, const struct job_flow *flow
 
 /* Sorts the indices and refuses one that is there twice. */
 static bool sort_packets(struct job_ctx *ctx, const struct job_where *where, const struct json_value *list,
-                         struct job_event *event) {
+                         struct job_event *event)
+{
   qsort(event->packets, event->n_packets, sizeof *event->packets, compare_u64);
   for (uint32_t i = 1; i < event->n_packets; i++) {
     if (event->packets[i] == event->packets[i - 1]) {
@@ -120,7 +131,8 @@ static bool sort_packets(struct job_ctx *ctx, const struct job_where *where, con
 }
 
 static bool read_packets(struct job_ctx *ctx, const struct job_where *where, const struct json_value *list,
-                         struct job_event *event) {
+                         struct job_event *event)
+{
   uint64_t limit = packets_of_qp(ctx->job, &ctx->job->flows[event->flow]);
   if (!job_expect(ctx, where, list, JSON_ARRAY)) {
     return false;
@@ -147,7 +159,8 @@ static bool read_packets(struct job_ctx *ctx, const struct job_where *where, con
   return sort_packets(ctx, where, list, event);
 }
 
-static bool find_flow(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint32_t *out) {
+static bool find_flow(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint32_t *out)
+{
   if (!job_expect(ctx, where, value, JSON_STRING)) {
     return false;
   }
@@ -161,11 +174,13 @@ static bool find_flow(struct job_ctx *ctx, const struct job_where *where, const 
 
 /* Either a list of packets or a fraction of them; a delay when the action is one. */
 static bool check_impair(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                         const struct event_text *text) {
+                         const struct event_text *text)
+{
   const struct job_event *event = &text->event;
   bool listed = !job_absent(text->packets);
   if (listed == (event->fraction > 0.0)) {
-    return job_fail(ctx, where, value, "an impair event needs either 'packets' or 'fraction'%s", listed ? ", not both" : "");
+    return job_fail(ctx, where, value, "an impair event needs either 'packets' or 'fraction'%s",
+                    listed ? ", not both" : "");
   }
   if (!listed && event->iteration != 1) {
     return job_fail_key(ctx, where, value, "iteration", "goes with 'packets', not with 'fraction'");
@@ -179,7 +194,8 @@ static bool check_impair(struct job_ctx *ctx, const struct job_where *where, con
 }
 
 static bool finish_impair(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                          struct event_text *text) {
+                          struct event_text *text)
+{
   struct job_event *event = &text->event;
   if (!find_flow(ctx, JOB_KEY(where, "flow"), text->flow, &event->flow) || !check_impair(ctx, where, value, text)) {
     return false;
@@ -195,7 +211,8 @@ static bool finish_impair(struct job_ctx *ctx, const struct job_where *where, co
 
 /* Finds the node, and the object of its kind. The configuration is built later, in the order of time. */
 static bool finish_qos(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                       struct event_text *text) {
+                       struct event_text *text)
+{
   if (!job_expect(ctx, JOB_KEY(where, "node"), text->node, JSON_STRING)) {
     return false;
   }
@@ -215,7 +232,9 @@ static bool finish_qos(struct job_ctx *ctx, const struct job_where *where, const
 }
 
 /* Queue pairs agree on their MTU when they are made. */
-static bool lay_nic(struct job_ctx *ctx, const struct job_where *where, struct event_text *text, const struct nic_cfg *before) {
+static bool lay_nic(struct job_ctx *ctx, const struct job_where *where, struct event_text *text,
+                    const struct nic_cfg *before)
+{
   struct nic_cfg *nic = arena_alloc(ctx->arena, sizeof *nic);
   if (nic == NULL) {
     return job_fail_memory(ctx);
@@ -226,14 +245,16 @@ static bool lay_nic(struct job_ctx *ctx, const struct job_where *where, struct e
     return false;
   }
   if (nic->mtu_bytes != before->mtu_bytes) {
-    return job_fail_key(ctx, where, text->nic, "mtu_bytes", "cannot change during a run (it is %u): queue pairs keep their MTU",
+    return job_fail_key(ctx, where, text->nic, "mtu_bytes",
+                        "cannot change during a run (it is %u): queue pairs keep their MTU",
                         (unsigned)before->mtu_bytes);
   }
   return true;
 }
 
 static bool lay_switch(struct job_ctx *ctx, const struct job_where *where, struct event_text *text,
-                       const struct switch_cfg *before) {
+                       const struct switch_cfg *before)
+{
   struct switch_cfg *sw = arena_alloc(ctx->arena, sizeof *sw);
   if (sw == NULL) {
     return job_fail_memory(ctx);
@@ -246,7 +267,8 @@ static bool lay_switch(struct job_ctx *ctx, const struct job_where *where, struc
 
 /* Lays one change over what the node has by then. `latest` has, by node, its last qos event so far. */
 static bool lay_qos(struct job_ctx *ctx, const struct job_where *where, struct event_text *text,
-                    const struct job_event **latest) {
+                    const struct job_event **latest)
+{
   uint32_t index = text->event.node;
   const struct job_node *node = &ctx->job->nodes[index];
   const struct job_event *before = latest[index];
@@ -261,7 +283,8 @@ static bool lay_qos(struct job_ctx *ctx, const struct job_where *where, struct e
 
 /* What a table cannot tell, by kind. */
 static bool finish(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                   struct event_text *text) {
+                   struct event_text *text)
+{
   if (text->event.at_ps > ctx->job->duration_ps) {
     return job_fail_key(ctx, where, value, "at_ps", "%llu is after the end of the run, duration_ps %llu",
                         (unsigned long long)text->event.at_ps, (unsigned long long)ctx->job->duration_ps);
@@ -277,7 +300,8 @@ static bool finish(struct job_ctx *ctx, const struct job_where *where, const str
 }
 
 static bool read_event(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                       struct event_text *text) {
+                       struct event_text *text)
+{
   int kind = 0;
   if (!job_expect(ctx, where, value, JSON_OBJECT)) {
     return false;
@@ -300,7 +324,8 @@ struct moment {
   uint32_t index;
 };
 
-static int compare_moments(const void *left, const void *right) {
+static int compare_moments(const void *left, const void *right)
+{
   const struct moment *a = left;
   const struct moment *b = right;
   if (a->at_ps != b->at_ps) {
@@ -311,7 +336,8 @@ static int compare_moments(const void *left, const void *right) {
 
 /* Takes the events in the order of time, equal times in that of the text, into the job. */
 static bool put_in_order(struct job_ctx *ctx, struct event_text *texts, struct moment *moments,
-                         const struct job_event **latest) {
+                         const struct job_event **latest)
+{
   const struct job_where *where = JOB_KEY(NULL, "events");
   struct job *job = ctx->job;
   qsort(moments, job->n_events, sizeof *moments, compare_moments);
@@ -326,7 +352,9 @@ static bool put_in_order(struct job_ctx *ctx, struct event_text *texts, struct m
   return true;
 }
 
-static bool read_all(struct job_ctx *ctx, const struct json_value *list, struct event_text *texts, struct moment *moments) {
+static bool read_all(struct job_ctx *ctx, const struct json_value *list, struct event_text *texts,
+                     struct moment *moments)
+{
   const struct job_where *where = JOB_KEY(NULL, "events");
   uint32_t index = 0;
   for (const struct json_value *element = list->first; element != NULL; element = element->next, index++) {
@@ -339,7 +367,8 @@ static bool read_all(struct job_ctx *ctx, const struct json_value *list, struct 
   return true;
 }
 
-bool job_read_events(struct job_ctx *ctx, const struct json_value *list) {
+bool job_read_events(struct job_ctx *ctx, const struct json_value *list)
+{
   if (!job_list(ctx, JOB_KEY(NULL, "events"), list, JOB_MAX_EVENTS, "events")) {
     return false;
   }
@@ -349,7 +378,8 @@ bool job_read_events(struct job_ctx *ctx, const struct json_value *list) {
   const struct job_event **latest = calloc(ctx->job->n_nodes, sizeof *latest);
   ctx->job->events = arena_array(ctx->arena, list->count, sizeof *ctx->job->events);
   bool memory = texts != NULL && moments != NULL && latest != NULL && ctx->job->events != NULL;
-  bool ok = memory ? read_all(ctx, list, texts, moments) && put_in_order(ctx, texts, moments, latest) : job_fail_memory(ctx);
+  bool ok =
+      memory ? read_all(ctx, list, texts, moments) && put_in_order(ctx, texts, moments, latest) : job_fail_memory(ctx);
   free(texts);
   free(moments);
   free(latest);

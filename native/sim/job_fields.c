@@ -10,16 +10,19 @@ _Static_assert(sizeof(enum verb) == sizeof(int), "enum members are stored as int
 
 /* --- single values -------------------------------------------------------------------------------------------- */
 
-bool job_absent(const struct json_value *value) {
+bool job_absent(const struct json_value *value)
+{
   return value == NULL || value->type == JSON_NULL;
 }
 
-const struct json_value *job_at(const struct json_value *object, const char *key) {
+const struct json_value *job_at(const struct json_value *object, const char *key)
+{
   const struct json_value *member = json_get(object, key);
   return member != NULL ? member : object;
 }
 
-bool job_expect(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, enum json_type type) {
+bool job_expect(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, enum json_type type)
+{
   if (value->type == (uint8_t)type) {
     return true;
   }
@@ -28,7 +31,8 @@ bool job_expect(struct job_ctx *ctx, const struct job_where *where, const struct
 }
 
 bool job_list(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, size_t limit,
-              const char *what) {
+              const char *what)
+{
   if (!job_expect(ctx, where, value, JSON_ARRAY)) {
     return false;
   }
@@ -39,7 +43,8 @@ bool job_list(struct job_ctx *ctx, const struct job_where *where, const struct j
 }
 
 bool job_integer(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint64_t low,
-                 uint64_t high, uint64_t *out) {
+                 uint64_t high, uint64_t *out)
+{
   bool negative = value->type == JSON_INT && value->integer < 0;
   uint64_t number = value->type == JSON_INT ? (uint64_t)value->integer : value->uinteger;
   bool integer = value->type == JSON_INT || value->type == JSON_UINT;
@@ -52,7 +57,8 @@ bool job_integer(struct job_ctx *ctx, const struct job_where *where, const struc
 }
 
 /* The number `value` as a double. */
-static bool read_number(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, double *out) {
+static bool read_number(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, double *out)
+{
   switch ((enum json_type)value->type) {
   case JSON_INT:
     *out = (double)value->integer;
@@ -69,7 +75,8 @@ static bool read_number(struct job_ctx *ctx, const struct job_where *where, cons
 }
 
 static bool read_real(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                      const struct job_field *field, double *out) {
+                      const struct job_field *field, double *out)
+{
   double number = 0.0;
   if (!read_number(ctx, where, value, &number)) {
     return false;
@@ -88,7 +95,8 @@ static bool read_real(struct job_ctx *ctx, const struct job_where *where, const 
 }
 
 /* Writes "a", "b" or "c" into `out`. */
-static void list_choices(const struct job_choice *choices, char *out, size_t size) {
+static void list_choices(const struct job_choice *choices, char *out, size_t size)
+{
   size_t used = 0;
   out[0] = '\0';
   for (const struct job_choice *choice = choices; choice->name != NULL && used < size; choice++) {
@@ -98,7 +106,8 @@ static void list_choices(const struct job_choice *choices, char *out, size_t siz
 }
 
 bool job_choice(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                const struct job_choice *choices, int *out) {
+                const struct job_choice *choices, int *out)
+{
   for (const struct job_choice *choice = choices; choice->name != NULL; choice++) {
     if (json_string_is(value, choice->name)) {
       *out = choice->value;
@@ -110,7 +119,8 @@ bool job_choice(struct job_ctx *ctx, const struct job_where *where, const struct
   return job_fail_is(ctx, where, value, "must be %s", names);
 }
 
-bool job_string(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char **out) {
+bool job_string(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char **out)
+{
   if (!job_expect(ctx, where, value, JSON_STRING)) {
     return false;
   }
@@ -124,7 +134,8 @@ bool job_string(struct job_ctx *ctx, const struct job_where *where, const struct
   return *out != NULL || job_fail_memory(ctx);
 }
 
-bool job_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char **out) {
+bool job_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char **out)
+{
   if (!job_expect(ctx, where, value, JSON_STRING)) {
     return false;
   }
@@ -134,7 +145,8 @@ bool job_name(struct job_ctx *ctx, const struct job_where *where, const struct j
   return job_string(ctx, where, value, out);
 }
 
-bool job_priorities(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint8_t *out) {
+bool job_priorities(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint8_t *out)
+{
   if (!job_list(ctx, where, value, PRIO_COUNT, "priorities")) {
     return false;
   }
@@ -158,7 +170,8 @@ bool job_priorities(struct job_ctx *ctx, const struct job_where *where, const st
 
 /* The node is known, its port is not: say which ports it has. */
 static bool fail_no_port(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                         const struct job_node *node) {
+                         const struct job_node *node)
+{
   const struct job_port *ports = ctx->job->ports + node->first_port;
   char list[200] = "";
   size_t used = 0;
@@ -171,10 +184,12 @@ static bool fail_no_port(struct job_ctx *ctx, const struct job_where *where, con
       snprintf(list + used, sizeof list - used, ", ...");
     }
   }
-  return job_fail_value(ctx, where, value, "names a port that node %s does not have; its ports are: %s", node->name, list);
+  return job_fail_value(ctx, where, value, "names a port that node %s does not have; its ports are: %s", node->name,
+                        list);
 }
 
-bool job_fail_no_node(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, size_t length) {
+bool job_fail_no_node(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, size_t length)
+{
   struct job_nearest nearest = {.name = value->string, .length = length};
   char hint[JOB_HINT_BYTES];
   for (uint32_t i = 0; i < ctx->job->n_nodes; i++) {
@@ -184,7 +199,8 @@ bool job_fail_no_node(struct job_ctx *ctx, const struct job_where *where, const 
   return job_fail_value(ctx, where, value, "names a node that does not exist%s", hint);
 }
 
-bool job_port(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint32_t *out) {
+bool job_port(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint32_t *out)
+{
   if (!job_expect(ctx, where, value, JSON_STRING)) {
     return false;
   }
@@ -208,7 +224,8 @@ bool job_port(struct job_ctx *ctx, const struct job_where *where, const struct j
 /* --- tables --------------------------------------------------------------------------------------------------- */
 
 /* Stores an integer in the member's own width; -1 comes as all ones. */
-static void store_integer(const struct job_field *field, void *member, uint64_t number) {
+static void store_integer(const struct job_field *field, void *member, uint64_t number)
+{
   switch (field->kind) {
   case FIELD_BOOL:
     *(bool *)member = number != 0;
@@ -232,7 +249,8 @@ static void store_integer(const struct job_field *field, void *member, uint64_t 
 }
 
 /* Sets one member to its default. */
-static void set_default(const struct job_field *field, void *out) {
+static void set_default(const struct job_field *field, void *out)
+{
   void *member = (char *)out + field->offset;
   switch (field->kind) {
   case FIELD_SKIP:
@@ -260,14 +278,16 @@ static void set_default(const struct job_field *field, void *out) {
   }
 }
 
-void job_defaults(const struct job_table *table, void *out) { // NOLINT(misc-no-recursion): as deep as the tables
+void job_defaults(const struct job_table *table, void *out)
+{ // NOLINT(misc-no-recursion): as deep as the tables
   for (size_t i = 0; i < table->count; i++) {
     set_default(&table->fields[i], out);
   }
 }
 
 /* Null for a member that allows it: what "not configured" is for its type. */
-static void store_null(const struct job_field *field, void *member) {
+static void store_null(const struct job_field *field, void *member)
+{
   if (field->kind == FIELD_STRING) {
     *(const char **)member = NULL;
   } else if (field->kind == FIELD_POSITIVE) {
@@ -278,7 +298,8 @@ static void store_null(const struct job_field *field, void *member) {
 }
 
 static bool read_integer_field(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                               const struct job_field *field, void *member) {
+                               const struct job_field *field, void *member)
+{
   uint64_t number = 0;
   if (!job_integer(ctx, where, value, field->low, field->high, &number)) {
     return false;
@@ -288,7 +309,8 @@ static bool read_integer_field(struct job_ctx *ctx, const struct job_where *wher
 }
 
 static bool read_enum_field(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                            const struct job_field *field, void *member) {
+                            const struct job_field *field, void *member)
+{
   int choice = 0;
   if (!job_choice(ctx, where, value, field->choices, &choice)) {
     return false;
@@ -297,7 +319,9 @@ static bool read_enum_field(struct job_ctx *ctx, const struct job_where *where, 
   return true;
 }
 
-static bool read_bool_field(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, bool *out) {
+static bool read_bool_field(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                            bool *out)
+{
   if (value->type != JSON_BOOL) {
     return job_fail_is(ctx, where, value, "must be true or false");
   }
@@ -307,7 +331,8 @@ static bool read_bool_field(struct job_ctx *ctx, const struct job_where *where, 
 
 /* Reads one member by the kind of its field. */
 static bool read_field(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                       const struct job_field *field, void *out) {
+                       const struct job_field *field, void *out)
+{
   void *member = (char *)out + field->offset;
   if (field->nullable && value->type == JSON_NULL) {
     store_null(field, member);
@@ -347,7 +372,8 @@ static bool read_field(struct job_ctx *ctx, const struct job_where *where, const
 }
 
 /* The field called like `member`. Writers keep the order of the table, so the search starts after the last hit. */
-static const struct job_field *find_field(const struct job_table *table, const struct json_value *member, size_t *hint) {
+static const struct job_field *find_field(const struct job_table *table, const struct json_value *member, size_t *hint)
+{
   for (size_t i = 0; i < table->count; i++) {
     size_t at = (*hint + i) % table->count;
     if (json_key_is(member, table->fields[at].key)) {
@@ -360,7 +386,8 @@ static const struct job_field *find_field(const struct job_table *table, const s
 
 /* Whether every required key was seen. */
 static bool check_required(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-                           const struct job_table *table, uint64_t seen) {
+                           const struct job_table *table, uint64_t seen)
+{
   for (size_t i = 0; i < table->count; i++) {
     if (table->fields[i].required && (seen >> i & 1U) == 0) {
       return job_fail(ctx, where, object, "%s needs the key '%s'", table->what, table->fields[i].key);
@@ -370,7 +397,8 @@ static bool check_required(struct job_ctx *ctx, const struct job_where *where, c
 }
 
 bool job_read(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-              const struct job_table *table, void *out) { // NOLINT(misc-no-recursion): as deep as the tables
+              const struct job_table *table, void *out)
+{ // NOLINT(misc-no-recursion): as deep as the tables
   if (!job_expect(ctx, where, object, JSON_OBJECT)) {
     return false;
   }

@@ -26,8 +26,8 @@ struct job_ctx {
   struct arena *arena; /* the job's: what is allocated here lives as long as the job */
   struct job *job;
   struct job_error *error;
-  struct nic_cfg *nic;      /* defaults of every host, in the arena */
-  struct switch_cfg *sw;    /* defaults of every switch, in the arena */
+  struct nic_cfg *nic;                /* defaults of every host, in the arena */
+  struct switch_cfg *sw;              /* defaults of every switch, in the arena */
   struct namemap nodes, ports, flows; /* name -> index; ports by "node:port" */
 };
 
@@ -66,7 +66,8 @@ struct job_choice {
 };
 
 struct job_table;
-typedef bool job_custom_fn(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out);
+typedef bool job_custom_fn(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                           void *out);
 
 struct job_field {
   const char *key;
@@ -88,6 +89,7 @@ struct job_table {
   size_t count; /* at most 64 */
 };
 
+/* clang-format off */
 /* Builders of table entries. `type` is the struct the table fills, `member` its member. */
 #define JOB_SKIP(name) {.key = (name), .kind = FIELD_SKIP}
 #define JOB_SKIP_REQUIRED(name) {.key = (name), .kind = FIELD_SKIP, .required = true}
@@ -134,6 +136,7 @@ struct job_table {
 #define JOB_CUSTOM(name, type, member, function) \
   {.key = (name), .kind = FIELD_CUSTOM, .offset = offsetof(type, member), .custom = (function)}
 #define JOB_TABLE(text, array) {.what = (text), .fields = (array), .count = sizeof(array) / sizeof(array)[0]}
+/* clang-format on */
 
 /* Sets every member a table knows to its default. Custom members are left alone. */
 void job_defaults(const struct job_table *table, void *out);
@@ -143,7 +146,8 @@ bool job_read(struct job_ctx *ctx, const struct job_where *where, const struct j
               const struct job_table *table, void *out);
 
 /* Parts of job_read() for custom functions. */
-bool job_expect(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, enum json_type type);
+bool job_expect(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                enum json_type type);
 bool job_integer(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint64_t low,
                  uint64_t high, uint64_t *out);
 bool job_choice(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
@@ -168,16 +172,16 @@ const struct json_value *job_at(const struct json_value *object, const char *key
 /* --- errors (job_errors.c); all return false ------------------------------------------------------------------- */
 
 /* "message" at the place of `value`. */
-bool job_fail(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+bool job_fail(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
+              ...) __attribute__((format(printf, 4, 5)));
 
 /* "message, is VALUE". */
 bool job_fail_is(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
                  ...) __attribute__((format(printf, 4, 5)));
 
 /* "VALUE message". */
-bool job_fail_value(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *format,
-                    ...) __attribute__((format(printf, 4, 5)));
+bool job_fail_value(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* "message", at `key` of `object`; the value of that key when it is given. */
 bool job_fail_key(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object, const char *key,
@@ -186,7 +190,8 @@ bool job_fail_key(struct job_ctx *ctx, const struct job_where *where, const stru
 bool job_fail_memory(struct job_ctx *ctx);
 
 /* The string `value`, or its first `length` bytes, names no node; names no flow. With a suggestion. */
-bool job_fail_no_node(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, size_t length);
+bool job_fail_no_node(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                      size_t length);
 bool job_fail_no_flow(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value);
 
 /* `member` of an object has a key that `table` does not know. `note`, may be empty, is added. */

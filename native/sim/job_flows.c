@@ -6,7 +6,13 @@
 #define FLOW struct job_flow
 #define MAX_FLOW_BYTES (UINT64_C(1) << 62)
 #define MAX_MESSAGE_BYTES (UINT64_C(1) << 31)
-enum { ATOMIC_BYTES = 8, MAX_UDP_PORT = 65535, MAX_FLOW_LABEL = 0xFFFFF, MAX_POSTED = 1000000000, MAX_RECV_DEPTH = 1000000 };
+enum {
+  ATOMIC_BYTES = 8,
+  MAX_UDP_PORT = 65535,
+  MAX_FLOW_LABEL = 0xFFFFF,
+  MAX_POSTED = 1000000000,
+  MAX_RECV_DEPTH = 1000000
+};
 
 static const struct job_choice verbs[] = {
     {"write", VERB_WRITE}, {"read", VERB_READ}, {"send", VERB_SEND}, {"atomic", VERB_ATOMIC}, {NULL, 0}};
@@ -14,7 +20,9 @@ static const struct job_choice transports[] = {
     {"rc", TRANSPORT_RC}, {"uc", TRANSPORT_UC}, {"ud", TRANSPORT_UD}, {NULL, 0}};
 static const struct job_choice arrivals[] = {{"fixed", ARRIVE_FIXED}, {"poisson", ARRIVE_POISSON}, {NULL, 0}};
 
-static bool read_flow_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_flow_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                           void *out)
+{
   return job_name(ctx, where, value, out);
 }
 
@@ -45,11 +53,13 @@ static const struct job_field flow_fields[] = {
 static const struct job_table flow_table = JOB_TABLE("a flow", flow_fields);
 
 /* Both ends are connected ports of hosts. */
-static bool check_end(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, const char *key,
-                      uint32_t port_index) {
+static bool check_end(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                      const char *key, uint32_t port_index)
+{
   const struct job_port *port = &ctx->job->ports[port_index];
   if (ctx->job->nodes[port->node].is_switch) {
-    return job_fail_key(ctx, where, value, key, "%s is a port of a switch; flows run between ports of hosts", port->name);
+    return job_fail_key(ctx, where, value, key, "%s is a port of a switch; flows run between ports of hosts",
+                        port->name);
   }
   if (port->link < 0) {
     return job_fail_key(ctx, where, value, key, "port %s has no link", port->name);
@@ -58,7 +68,8 @@ static bool check_end(struct job_ctx *ctx, const struct job_where *where, const 
 }
 
 static bool check_path(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                       const struct job_flow *flow, const struct job_paths *paths) {
+                       const struct job_flow *flow, const struct job_paths *paths)
+{
   const struct job_port *ports = ctx->job->ports;
   if (!check_end(ctx, where, value, "src", flow->src_port) || !check_end(ctx, where, value, "dst", flow->dst_port)) {
     return false;
@@ -74,7 +85,8 @@ static bool check_path(struct job_ctx *ctx, const struct job_where *where, const
 }
 
 /* The smaller MTU of the two ends, which is that of the path. */
-static uint32_t path_mtu(const struct job *job, const struct job_flow *flow) {
+static uint32_t path_mtu(const struct job *job, const struct job_flow *flow)
+{
   uint32_t src = job->nodes[job->ports[flow->src_port].node].nic->mtu_bytes;
   uint32_t dst = job->nodes[job->ports[flow->dst_port].node].nic->mtu_bytes;
   return src < dst ? src : dst;
@@ -82,16 +94,18 @@ static uint32_t path_mtu(const struct job *job, const struct job_flow *flow) {
 
 /* InfiniBand's table of what each transport can do. */
 static bool check_verb(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                       const struct job_flow *flow) {
+                       const struct job_flow *flow)
+{
   bool uc = flow->transport == TRANSPORT_UC;
   bool ud = flow->transport == TRANSPORT_UD;
   const char *verb = verbs[flow->verb].name;
   if (uc && flow->verb != VERB_WRITE && flow->verb != VERB_SEND) {
-    return job_fail_key(ctx, where, value, "verb", "transport \"uc\" carries \"write\" and \"send\", not \"%s\"; use \"rc\"",
-                        verb);
+    return job_fail_key(ctx, where, value, "verb",
+                        "transport \"uc\" carries \"write\" and \"send\", not \"%s\"; use \"rc\"", verb);
   }
   if (ud && flow->verb != VERB_SEND) {
-    return job_fail_key(ctx, where, value, "verb", "transport \"ud\" carries \"send\" only, not \"%s\"; use \"rc\"", verb);
+    return job_fail_key(ctx, where, value, "verb", "transport \"ud\" carries \"send\" only, not \"%s\"; use \"rc\"",
+                        verb);
   }
   if (ud && flow->message_bytes > path_mtu(ctx->job, flow)) {
     return job_fail_key(ctx, where, value, "message_bytes", "a \"ud\" message is at most one MTU of %u bytes, is %llu",
@@ -106,7 +120,8 @@ static bool check_verb(struct job_ctx *ctx, const struct job_where *where, const
 
 /* Keys that mean something only together with another one. */
 static bool check_posting(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                          const struct job_flow *flow) {
+                          const struct job_flow *flow)
+{
   if (flow->arrivals == ARRIVE_POISSON && flow->message_interval_ps == 0) {
     return job_fail_key(ctx, where, value, "arrivals", "\"poisson\" needs message_interval_ps, its mean, above 0");
   }
@@ -122,13 +137,15 @@ static bool check_posting(struct job_ctx *ctx, const struct job_where *where, co
 
 /* Sums the engine keeps in 64 bits, and the count of QPs over all flows. */
 static bool check_volume(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                         const struct job_flow *flow, uint64_t *qps) {
+                         const struct job_flow *flow, uint64_t *qps)
+{
   *qps += flow->qps;
   if (*qps > JOB_MAX_QPS) {
     return job_fail_key(ctx, where, value, "qps", "flows have more than %d queue pairs in all", JOB_MAX_QPS);
   }
   if (flow->messages > MAX_FLOW_BYTES / flow->message_bytes / flow->qps) {
-    return job_fail_key(ctx, where, value, "messages", "flow would carry more than 2^62 bytes (%llu messages of %llu bytes)",
+    return job_fail_key(ctx, where, value, "messages",
+                        "flow would carry more than 2^62 bytes (%llu messages of %llu bytes)",
                         (unsigned long long)flow->messages, (unsigned long long)flow->message_bytes);
   }
   if (flow->udp_sport >= 0 && flow->udp_sport + (int64_t)flow->qps - 1 > MAX_UDP_PORT) {
@@ -139,7 +156,8 @@ static bool check_volume(struct job_ctx *ctx, const struct job_where *where, con
 }
 
 static bool read_flow(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                      const struct job_paths *paths, uint64_t *qps) {
+                      const struct job_paths *paths, uint64_t *qps)
+{
   struct job_flow *flow = &ctx->job->flows[ctx->job->n_flows];
   job_defaults(&flow_table, flow);
   if (!job_read(ctx, where, value, &flow_table, flow)) {
@@ -147,13 +165,15 @@ static bool read_flow(struct job_ctx *ctx, const struct job_where *where, const 
   }
   int64_t before = namemap_add(&ctx->flows, flow->name, strlen(flow->name), ctx->job->n_flows);
   if (before != NAMEMAP_NONE) {
-    return job_fail_value(ctx, JOB_KEY(where, "name"), job_at(value, "name"), "is the name of flows[%d] already", (int)before);
+    return job_fail_value(ctx, JOB_KEY(where, "name"), job_at(value, "name"), "is the name of flows[%d] already",
+                          (int)before);
   }
   return check_path(ctx, where, value, flow, paths) && check_verb(ctx, where, value, flow) &&
          check_posting(ctx, where, value, flow) && check_volume(ctx, where, value, flow, qps);
 }
 
-static bool read_all(struct job_ctx *ctx, const struct json_value *list, const struct job_paths *paths) {
+static bool read_all(struct job_ctx *ctx, const struct json_value *list, const struct job_paths *paths)
+{
   const struct job_where *where = JOB_KEY(NULL, "flows");
   uint64_t qps = 0;
   for (const struct json_value *element = list->first; element != NULL; element = element->next) {
@@ -165,7 +185,8 @@ static bool read_all(struct job_ctx *ctx, const struct json_value *list, const s
   return true;
 }
 
-bool job_read_flows(struct job_ctx *ctx, const struct json_value *list) {
+bool job_read_flows(struct job_ctx *ctx, const struct json_value *list)
+{
   struct job_paths paths = {NULL};
   if (!job_list(ctx, JOB_KEY(NULL, "flows"), list, JOB_MAX_FLOWS, "flows")) {
     return false;

@@ -1,4 +1,5 @@
-/* Names of the congestion control algorithms of this build, one for each native/sim/cc_*.c. The build writes job_names.c. */
+/* Names of the congestion control algorithms of this build, one for each native/sim/cc_*.c. The build writes
+ * job_names.c. */
 #ifndef ROCE_SIM_JOB_NAMES_H
 #define ROCE_SIM_JOB_NAMES_H
 

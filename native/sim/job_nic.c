@@ -6,8 +6,10 @@
 #define NIC struct nic_cfg
 enum { STRICT_6_7 = 0xC0 };
 
-static const struct job_choice recoveries[] = {
-    {"go_back_n", RECOVER_GO_BACK_N}, {"selective_repeat", RECOVER_SELECTIVE}, {"go_back_0", RECOVER_GO_BACK_0}, {NULL, 0}};
+static const struct job_choice recoveries[] = {{"go_back_n", RECOVER_GO_BACK_N},
+                                               {"selective_repeat", RECOVER_SELECTIVE},
+                                               {"go_back_0", RECOVER_GO_BACK_0},
+                                               {NULL, 0}};
 static const struct job_choice cnp_modes[] = {
     {"cnp", CNP_PACKETS}, {"ack_echo", CNP_ACK_ECHO}, {"none", CNP_NONE}, {NULL, 0}};
 static const struct job_choice cnp_scopes[] = {
@@ -69,7 +71,8 @@ static const struct job_field nic_fields[] = {
 };
 static const struct job_table nic_table = JOB_TABLE("nic", nic_fields);
 
-void job_nic_defaults(struct nic_cfg *nic) {
+void job_nic_defaults(struct nic_cfg *nic)
+{
   memset(nic, 0, sizeof *nic);
   job_defaults(&nic_table, nic);
   job_cc_defaults(&nic->cc, "none");
@@ -80,7 +83,8 @@ void job_nic_defaults(struct nic_cfg *nic) {
 
 /* InfiniBand knows five path MTUs; the fixed wire model stands for models that take any packet size. */
 static bool check_mtu(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-                      const struct nic_cfg *nic) {
+                      const struct nic_cfg *nic)
+{
   uint32_t mtu = nic->mtu_bytes;
   bool path_mtu = mtu >= 256 && mtu <= 4096 && (mtu & (mtu - 1)) == 0;
   if (ctx->job->wire.model == WIRE_ROCEV2 && !path_mtu) {
@@ -92,7 +96,8 @@ static bool check_mtu(struct job_ctx *ctx, const struct job_where *where, const 
 
 /* Thresholds of the receive buffer must lie inside each other. */
 static bool check_rx(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-                     const struct nic_cfg *nic) {
+                     const struct nic_cfg *nic)
+{
   unsigned long long xon = nic->rx_xon_bytes;
   unsigned long long xoff = nic->rx_xoff_bytes;
   unsigned long long buffer = nic->rx_buffer_bytes;
@@ -105,7 +110,9 @@ static bool check_rx(struct job_ctx *ctx, const struct job_where *where, const s
   return true;
 }
 
-bool job_read_nic(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object, struct nic_cfg *nic) {
+bool job_read_nic(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
+                  struct nic_cfg *nic)
+{
   return job_read(ctx, where, object, &nic_table, nic) && check_mtu(ctx, where, object, nic) &&
          check_rx(ctx, where, object, nic) && job_check_scheduler(ctx, where, object, &nic->sched);
 }

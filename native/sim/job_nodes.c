@@ -18,7 +18,10 @@ static const struct job_choice kinds[] = {{"host", KIND_HOST}, {"switch", KIND_S
 static job_custom_fn read_element_name;
 
 static const struct job_field node_fields[] = {
-    {.key = "name", .kind = FIELD_CUSTOM, .offset = offsetof(struct node_text, name), .required = true,
+    {.key = "name",
+     .kind = FIELD_CUSTOM,
+     .offset = offsetof(struct node_text, name),
+     .required = true,
      .custom = read_element_name},
     JOB_ENUM_REQUIRED("kind", struct node_text, kind, kinds),
     JOB_VALUE_REQUIRED("ports", struct node_text, ports),
@@ -28,7 +31,9 @@ static const struct job_field node_fields[] = {
 static const struct job_table node_table = JOB_TABLE("a node", node_fields);
 
 /* Names of nodes and ports stand unquoted in CSV columns. */
-static bool read_element_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_element_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                              void *out)
+{
   const char **name = out;
   if (!job_name(ctx, where, value, name)) {
     return false;
@@ -41,7 +46,8 @@ static bool read_element_name(struct job_ctx *ctx, const struct job_where *where
 
 /* One port of `node`: remembers it as "node:port". */
 static bool add_port(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                     struct job_node *node, uint32_t node_index) {
+                     struct job_node *node, uint32_t node_index)
+{
   struct job *job = ctx->job;
   const char *name = NULL;
   if (!read_element_name(ctx, where, value, &name)) {
@@ -63,7 +69,9 @@ static bool add_port(struct job_ctx *ctx, const struct job_where *where, const s
   return true;
 }
 
-static bool read_ports(struct job_ctx *ctx, const struct job_where *where, const struct json_value *list, uint32_t index) {
+static bool read_ports(struct job_ctx *ctx, const struct job_where *where, const struct json_value *list,
+                       uint32_t index)
+{
   struct job_node *node = &ctx->job->nodes[index];
   node->first_port = ctx->job->n_ports;
   size_t i = 0;
@@ -77,7 +85,8 @@ static bool read_ports(struct job_ctx *ctx, const struct job_where *where, const
 
 /* A host without keys of its own shares the defaults with all the others. */
 static bool configure_host(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                           struct job_node *node) {
+                           struct job_node *node)
+{
   node->nic = ctx->nic;
   if (job_absent(value)) {
     return true;
@@ -92,7 +101,8 @@ static bool configure_host(struct job_ctx *ctx, const struct job_where *where, c
 
 /* Likewise for a switch. */
 static bool configure_switch(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                             struct job_node *node) {
+                             struct job_node *node)
+{
   node->sw = ctx->sw;
   if (job_absent(value)) {
     return true;
@@ -107,7 +117,8 @@ static bool configure_switch(struct job_ctx *ctx, const struct job_where *where,
 
 /* A host has no `switch` and a switch has no `nic`. */
 static bool configure(struct job_ctx *ctx, const struct job_where *where, const struct node_text *text,
-                      struct job_node *node) {
+                      struct job_node *node)
+{
   const struct json_value *other = node->is_switch ? text->nic : text->sw;
   if (!job_absent(other)) {
     const char *key = node->is_switch ? "nic" : "switch";
@@ -119,7 +130,8 @@ static bool configure(struct job_ctx *ctx, const struct job_where *where, const 
 
 /* The name is new and can stand before a colon. */
 static bool check_node_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                            const char *name, uint32_t index) {
+                            const char *name, uint32_t index)
+{
   const struct json_value *at = job_at(value, "name");
   if (strchr(name, ':') != NULL) {
     return job_fail_is(ctx, JOB_KEY(where, "name"), at, "a node name must not hold ':'");
@@ -131,7 +143,9 @@ static bool check_node_name(struct job_ctx *ctx, const struct job_where *where, 
   return true;
 }
 
-static bool read_node(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, uint32_t index) {
+static bool read_node(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
+                      uint32_t index)
+{
   struct job_node *node = &ctx->job->nodes[index];
   struct node_text text = {0};
   if (!job_read(ctx, where, value, &node_table, &text) || !check_node_name(ctx, where, value, text.name, index)) {
@@ -144,7 +158,9 @@ static bool read_node(struct job_ctx *ctx, const struct job_where *where, const 
 }
 
 /* Counts the ports of all nodes before memory is asked for them. */
-static bool count_ports(struct job_ctx *ctx, const struct job_where *where, const struct json_value *list, size_t *total) {
+static bool count_ports(struct job_ctx *ctx, const struct job_where *where, const struct json_value *list,
+                        size_t *total)
+{
   size_t index = 0;
   *total = 0;
   for (const struct json_value *node = list->first; node != NULL; node = node->next, index++) {
@@ -165,7 +181,8 @@ static bool count_ports(struct job_ctx *ctx, const struct job_where *where, cons
 }
 
 /* Memory and name maps for `nodes` nodes and `ports` ports. */
-static bool reserve(struct job_ctx *ctx, size_t nodes, size_t ports) {
+static bool reserve(struct job_ctx *ctx, size_t nodes, size_t ports)
+{
   ctx->job->nodes = arena_array(ctx->arena, nodes, sizeof *ctx->job->nodes);
   ctx->job->ports = arena_array(ctx->arena, ports, sizeof *ctx->job->ports);
   if (ctx->job->nodes == NULL || ctx->job->ports == NULL || !namemap_init(&ctx->nodes, nodes) ||
@@ -175,7 +192,8 @@ static bool reserve(struct job_ctx *ctx, size_t nodes, size_t ports) {
   return true;
 }
 
-bool job_read_nodes(struct job_ctx *ctx, const struct json_value *list) {
+bool job_read_nodes(struct job_ctx *ctx, const struct json_value *list)
+{
   const struct job_where *where = JOB_KEY(NULL, "nodes");
   size_t ports = 0;
   if (!job_list(ctx, where, list, JOB_MAX_NODES, "nodes") || !count_ports(ctx, where, list, &ports) ||

@@ -9,7 +9,8 @@ void job_nic_defaults(struct nic_cfg *nic);
 void job_switch_defaults(struct switch_cfg *sw);
 
 /* Lays the keys of `object` over `nic` or `sw`, and checks the whole. */
-bool job_read_nic(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object, struct nic_cfg *nic);
+bool job_read_nic(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
+                  struct nic_cfg *nic);
 bool job_read_switch(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
                      struct switch_cfg *sw);
 

@@ -4,7 +4,8 @@
 #include "job_parts.h"
 
 /* Representative of a set, shortening the way there (path halving). */
-static uint32_t find(uint32_t *parent, uint32_t node) {
+static uint32_t find(uint32_t *parent, uint32_t node)
+{
   while (parent[node] != node) {
     parent[node] = parent[parent[node]];
     node = parent[node];
@@ -12,7 +13,8 @@ static uint32_t find(uint32_t *parent, uint32_t node) {
   return node;
 }
 
-bool job_paths_init(struct job_ctx *ctx, struct job_paths *paths) {
+bool job_paths_init(struct job_ctx *ctx, struct job_paths *paths)
+{
   const struct job *job = ctx->job;
   paths->component = calloc(job->n_nodes, sizeof *paths->component);
   if (paths->component == NULL) {
@@ -34,18 +36,21 @@ bool job_paths_init(struct job_ctx *ctx, struct job_paths *paths) {
   return true;
 }
 
-void job_paths_free(struct job_paths *paths) {
+void job_paths_free(struct job_paths *paths)
+{
   free(paths->component);
   paths->component = NULL;
 }
 
 /* The port at the other end of the cable. */
-static uint32_t peer_of(const struct job *job, uint32_t port) {
+static uint32_t peer_of(const struct job *job, uint32_t port)
+{
   const struct job_link *link = &job->links[job->ports[port].link];
   return link->port_a == port ? link->port_b : link->port_a;
 }
 
-bool job_paths_connected(const struct job *job, const struct job_paths *paths, uint32_t src_port, uint32_t dst_port) {
+bool job_paths_connected(const struct job *job, const struct job_paths *paths, uint32_t src_port, uint32_t dst_port)
+{
   if (job->ports[src_port].link < 0 || job->ports[dst_port].link < 0) {
     return false;
   }

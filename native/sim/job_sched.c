@@ -5,7 +5,8 @@ enum { MAX_WEIGHT = 1000000 };
 
 const struct job_choice job_pfc_modes[] = {{"quanta", PFC_QUANTA}, {"until_resume", PFC_UNTIL_RESUME}, {NULL, 0}};
 
-bool job_read_weights(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+bool job_read_weights(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   uint32_t *weights = out;
   if (!job_list(ctx, where, value, PRIO_COUNT, "weights")) {
     return false;
@@ -26,7 +27,8 @@ bool job_read_weights(struct job_ctx *ctx, const struct job_where *where, const 
 }
 
 bool job_check_scheduler(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-                         const struct sched_cfg *sched) {
+                         const struct sched_cfg *sched)
+{
   for (unsigned i = 0; i < PRIO_COUNT; i++) {
     bool strict = (sched->strict_mask >> i & 1U) != 0;
     if (sched->kind == SCHED_ETS && !strict && sched->weight[i] == 0) {

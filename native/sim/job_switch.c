@@ -79,13 +79,13 @@ static const struct job_field ecmp_fields[] = {
 static const struct job_table ecmp_table = JOB_TABLE("ecmp", ecmp_fields);
 
 static const struct job_field switch_fields[] = {
-    JOB_OBJECT("buffer", &buffer_table), JOB_CUSTOM("ecn", SW, ecn, read_ecn),
-    JOB_OBJECT("pfc", &pfc_table),       JOB_OBJECT("scheduler", &scheduler_table),
-    JOB_OBJECT("ecmp", &ecmp_table),
+    JOB_OBJECT("buffer", &buffer_table),       JOB_CUSTOM("ecn", SW, ecn, read_ecn), JOB_OBJECT("pfc", &pfc_table),
+    JOB_OBJECT("scheduler", &scheduler_table), JOB_OBJECT("ecmp", &ecmp_table),
 };
 static const struct job_table switch_table = JOB_TABLE("switch", switch_fields);
 
-void job_switch_defaults(struct switch_cfg *sw) {
+void job_switch_defaults(struct switch_cfg *sw)
+{
   memset(sw, 0, sizeof *sw);
   job_defaults(&switch_table, sw);
   job_defaults(&watchdog_table, &sw->pfc.watchdog);
@@ -95,7 +95,8 @@ void job_switch_defaults(struct switch_cfg *sw) {
 }
 
 /* Null switches the watchdog off and forgets its times. */
-static bool read_watchdog(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_watchdog(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   struct watchdog_cfg *watchdog = out;
   watchdog->enabled = value->type != JSON_NULL;
   if (!watchdog->enabled) {
@@ -107,7 +108,8 @@ static bool read_watchdog(struct job_ctx *ctx, const struct job_where *where, co
 
 /* One profile; its thresholds must be in order and its rate not taken by one of the `index` before it. */
 static bool read_profile(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                         struct ecn_profile *profiles, uint32_t index) {
+                         struct ecn_profile *profiles, uint32_t index)
+{
   struct ecn_profile *profile = &profiles[index];
   job_defaults(&profile_table, profile);
   if (!job_read(ctx, where, value, &profile_table, profile)) {
@@ -127,7 +129,8 @@ static bool read_profile(struct job_ctx *ctx, const struct job_where *where, con
 }
 
 /* A list of profiles takes the place of the one before. */
-static bool read_profiles(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_profiles(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   struct ecn_cfg *ecn = out;
   if (!job_list(ctx, where, value, MAX_PROFILES, "profiles")) {
     return false;
@@ -151,7 +154,8 @@ static bool read_profiles(struct job_ctx *ctx, const struct job_where *where, co
 }
 
 /* Marking with the default profile. */
-static bool default_ecn(struct job_ctx *ctx, struct ecn_cfg *ecn) {
+static bool default_ecn(struct job_ctx *ctx, struct ecn_cfg *ecn)
+{
   job_defaults(&ecn_table, ecn);
   ecn->profiles = arena_alloc(ctx->arena, sizeof *ecn->profiles);
   if (ecn->profiles == NULL) {
@@ -163,7 +167,8 @@ static bool default_ecn(struct job_ctx *ctx, struct ecn_cfg *ecn) {
 }
 
 /* Null switches marking off; an object is laid over what is configured, or over the defaults when nothing is. */
-static bool read_ecn(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out) {
+static bool read_ecn(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
   struct ecn_cfg *ecn = out;
   if (value->type == JSON_NULL) {
     memset(ecn, 0, sizeof *ecn);
@@ -177,15 +182,18 @@ static bool read_ecn(struct job_ctx *ctx, const struct job_where *where, const s
 
 /* The reference rate means something to one buffer model only. */
 static bool check_buffer(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-                         const struct switch_cfg *sw) {
+                         const struct switch_cfg *sw)
+{
   if (sw->buffer.model != BUFFER_HPCC && sw->buffer.nic_rate_bps != 0) {
-    return job_fail_key(ctx, where, object, "buffer", "nic_rate_bps belongs to the buffer model \"hpcc\", model is \"dynamic\"");
+    return job_fail_key(ctx, where, object, "buffer",
+                        "nic_rate_bps belongs to the buffer model \"hpcc\", model is \"dynamic\"");
   }
   return true;
 }
 
 bool job_read_switch(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
-                     struct switch_cfg *sw) {
+                     struct switch_cfg *sw)
+{
   return job_read(ctx, where, object, &switch_table, sw) && check_buffer(ctx, where, object, sw) &&
          job_check_scheduler(ctx, where, object, &sw->sched);
 }

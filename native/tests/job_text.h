@@ -9,7 +9,8 @@
 /* One key or element a line, so that tests can name positions. */
 extern const char job_text_base[];
 
-/* The base with the one occurrence of `from` replaced by `to`; from malloc(). Ends the test when `from` is not there once. */
+/* The base with the one occurrence of `from` replaced by `to`; from malloc(). Ends the test when `from` is not there
+ * once. */
 char *job_text_replace(const char *text, const char *from, const char *to);
 
 /* Parses text that must be good. */

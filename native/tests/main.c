@@ -1,4 +1,5 @@
-/* Runs the tests: `roce-tests [--list] [--no-fork] [TEXT...]`; with TEXTs only tests whose names contain one of them. */
+/* Runs the tests: `roce-tests [--list] [--no-fork] [TEXT...]`; with TEXTs only tests whose names contain one of them.
+ */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <math.h>
@@ -19,7 +20,8 @@ static bool failing;
 static char *scratch[MAX_SCRATCH];
 static size_t n_scratch;
 
-void test_fail(const char *file, int line, const char *format, ...) {
+void test_fail(const char *file, int line, const char *format, ...)
+{
   va_list args;
   test_fail_allocation(0);
   fprintf(stderr, "%s:%d: assertion failed: ", file, line);
@@ -30,44 +32,51 @@ void test_fail(const char *file, int line, const char *format, ...) {
   _Exit(1);
 }
 
-void test_equal_signed(const char *file, int line, const char *what, intmax_t left, intmax_t right) {
+void test_equal_signed(const char *file, int line, const char *what, intmax_t left, intmax_t right)
+{
   if (left != right) {
     test_fail(file, line, "`%s` (%jd and %jd)", what, left, right);
   }
 }
 
-void test_equal_unsigned(const char *file, int line, const char *what, uintmax_t left, uintmax_t right) {
+void test_equal_unsigned(const char *file, int line, const char *what, uintmax_t left, uintmax_t right)
+{
   if (left != right) {
     test_fail(file, line, "`%s` (%ju and %ju)", what, left, right);
   }
 }
 
-void test_equal_string(const char *file, int line, const char *what, const char *left, const char *right) {
+void test_equal_string(const char *file, int line, const char *what, const char *left, const char *right)
+{
   if (left == NULL || right == NULL ? left != right : strcmp(left, right) != 0) {
     test_fail(file, line, "`%s`\n  left:  %s\n  right: %s", what, left == NULL ? "(null)" : left,
               right == NULL ? "(null)" : right);
   }
 }
 
-void test_contains(const char *file, int line, const char *what, const char *text, const char *part) {
+void test_contains(const char *file, int line, const char *what, const char *text, const char *part)
+{
   if (strstr(text, part) == NULL) {
     test_fail(file, line, "`%s`\n  text: %s\n  part: %s", what, text, part);
   }
 }
 
-void test_near(const char *file, int line, const char *what, double left, double right, double tolerance) {
+void test_near(const char *file, int line, const char *what, double left, double right, double tolerance)
+{
   if (!(fabs(left - right) <= tolerance)) {
     test_fail(file, line, "`%s` (%.17g and %.17g, more than %g apart)", what, left, right, tolerance);
   }
 }
 
-void test_fail_allocation(uint64_t nth) {
+void test_fail_allocation(uint64_t nth)
+{
   fail_after = nth;
   failing = false;
 }
 
 /* Whether this allocation is to fail. */
-static bool denied(void) {
+static bool denied(void)
+{
   if (fail_after > 0 && --fail_after == 0) {
     failing = true;
   }
@@ -79,15 +88,18 @@ void *__real_calloc(size_t count, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 
-void *__wrap_malloc(size_t size) {
+void *__wrap_malloc(size_t size)
+{
   return denied() ? NULL : __real_malloc(size);
 }
 
-void *__wrap_calloc(size_t count, size_t size) {
+void *__wrap_calloc(size_t count, size_t size)
+{
   return denied() ? NULL : __real_calloc(count, size);
 }
 
-const char *test_scratch(const char *name) {
+const char *test_scratch(const char *name)
+{
   const char *folder = getenv("TMPDIR");
   char *path = NULL;
   if (n_scratch == MAX_SCRATCH ||
@@ -98,7 +110,8 @@ const char *test_scratch(const char *name) {
   return path;
 }
 
-static void remove_scratch(void) {
+static void remove_scratch(void)
+{
   while (n_scratch > 0) {
     n_scratch--;
     remove(scratch[n_scratch]);
@@ -106,7 +119,8 @@ static void remove_scratch(void) {
   }
 }
 
-char *test_read_file(const char *path, size_t *length) {
+char *test_read_file(const char *path, size_t *length)
+{
   FILE *file = fopen(path, "rb");
   if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
     test_fail(__FILE__, __LINE__, "%s: %s", path, strerror(errno));
@@ -124,14 +138,16 @@ char *test_read_file(const char *path, size_t *length) {
 }
 
 /* The body of a test process. */
-static void run_here(const struct test_entry *test) {
+static void run_here(const struct test_entry *test)
+{
   test->run();
   test_fail_allocation(0);
   remove_scratch();
 }
 
 /* Runs one test in a child; returns whether it passed. */
-static bool run_apart(const struct test_entry *test) {
+static bool run_apart(const struct test_entry *test)
+{
   int status = 0;
   fflush(NULL);
   pid_t child = fork();
@@ -150,7 +166,8 @@ static bool run_apart(const struct test_entry *test) {
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-static bool wanted(const struct test_entry *test, int n, char **texts) {
+static bool wanted(const struct test_entry *test, int n, char **texts)
+{
   for (int i = 0; i < n; i++) {
     if (strstr(test->name, texts[i]) != NULL) {
       return true;
@@ -160,7 +177,8 @@ static bool wanted(const struct test_entry *test, int n, char **texts) {
 }
 
 /* Runs what is wanted; returns the exit code. A filter that fits no test is a failure. */
-static int run_all(bool apart, int n, char **texts) {
+static int run_all(bool apart, int n, char **texts)
+{
   size_t passed = 0;
   size_t failed = 0;
   for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++) {
@@ -183,7 +201,8 @@ static int run_all(bool apart, int n, char **texts) {
   return failed > 0 || passed == 0 ? 1 : 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
   bool apart = true;
   int first = 1;
   for (; first < argc && strncmp(argv[first], "--", 2) == 0; first++) {

@@ -3,8 +3,8 @@
  *   #include "test.h"
  *   TEST(name_of_the_test) { ASSERT_EQ(1 + 1, 2); }
  *
- * The build collects every TEST(...) at the start of a line of test_*.c; nothing needs to be registered. Each test runs in
- * a process of its own with a time limit; a failed assertion prints both operands and ends that process.
+ * The build collects every TEST(...) at the start of a line of test_*.c; nothing needs to be registered. Each test runs
+ * in a process of its own with a time limit; a failed assertion prints both operands and ends that process.
  */
 #ifndef ROCE_TESTS_TEST_H
 #define ROCE_TESTS_TEST_H
@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TEST(name) \
-  void test_##name(void); \
+#define TEST(name)                                                                                                     \
+  void test_##name(void);                                                                                              \
   void test_##name(void)
 
 _Noreturn void test_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -33,18 +33,22 @@ const char *test_scratch(const char *name);
 /* The whole of a file in memory from malloc(), NUL-terminated; ends the test when it cannot be read. */
 char *test_read_file(const char *path, size_t *length);
 
-#define ASSERT(condition) \
-  do { \
-    if (!(condition)) { \
-      test_fail(__FILE__, __LINE__, "`%s` is false", #condition); \
-    } \
+#define ASSERT(condition)                                                                                              \
+  do {                                                                                                                 \
+    if (!(condition)) {                                                                                                \
+      test_fail(__FILE__, __LINE__, "`%s` is false", #condition);                                                      \
+    }                                                                                                                  \
   } while (0)
 
 /* Integers of the same signedness. */
-#define ASSERT_EQ(a, b) \
-  _Generic((a), uint64_t: test_equal_unsigned, uint32_t: test_equal_unsigned, uint16_t: test_equal_unsigned, \
-           uint8_t: test_equal_unsigned, unsigned long long: test_equal_unsigned, default: test_equal_signed)( \
-      __FILE__, __LINE__, #a " == " #b, (a), (b))
+#define ASSERT_EQ(a, b)                                                                                                \
+  _Generic((a), uint64_t                                                                                               \
+           : test_equal_unsigned, uint32_t                                                                             \
+           : test_equal_unsigned, uint16_t                                                                             \
+           : test_equal_unsigned, uint8_t                                                                              \
+           : test_equal_unsigned, unsigned long long                                                                   \
+           : test_equal_unsigned, default                                                                              \
+           : test_equal_signed)(__FILE__, __LINE__, #a " == " #b, (a), (b))
 
 #define ASSERT_STR(a, b) test_equal_string(__FILE__, __LINE__, #a " == " #b, (a), (b))
 #define ASSERT_CONTAINS(text, part) test_contains(__FILE__, __LINE__, #text " contains " #part, (text), (part))

@@ -7,7 +7,8 @@
 #include "common/namemap.h"
 #include "test.h"
 
-TEST(arena_memory_is_zeroed_aligned_and_apart) {
+TEST(arena_memory_is_zeroed_aligned_and_apart)
+{
   struct arena *arena = arena_new();
   ASSERT(arena != NULL);
   unsigned char *last = NULL;
@@ -27,7 +28,8 @@ TEST(arena_memory_is_zeroed_aligned_and_apart) {
   arena_free(NULL);
 }
 
-TEST(arena_refuses_absurd_sizes) {
+TEST(arena_refuses_absurd_sizes)
+{
   struct arena *arena = arena_new();
   ASSERT(arena != NULL);
   ASSERT(arena_alloc(arena, SIZE_MAX) == NULL);
@@ -38,10 +40,11 @@ TEST(arena_refuses_absurd_sizes) {
   arena_free(arena);
 }
 
-TEST(namemap_finds_what_was_added) {
+TEST(namemap_finds_what_was_added)
+{
   enum { N = 10000 };
   struct namemap map;
-  char (*names)[16] = malloc(N * sizeof *names);
+  char(*names)[16] = malloc(N * sizeof *names);
   ASSERT(names != NULL && namemap_init(&map, N));
   for (uint32_t i = 0; i < N; i++) {
     sprintf(names[i], "n%u", (unsigned)i);

@@ -5,7 +5,8 @@
 #include "common/rng.h"
 #include "test.h"
 
-TEST(histogram_empty) {
+TEST(histogram_empty)
+{
   struct histogram h;
   histogram_init(&h);
   ASSERT_EQ(histogram_count(&h), UINT64_C(0));
@@ -14,7 +15,8 @@ TEST(histogram_empty) {
   histogram_free(&h);
 }
 
-TEST(histogram_is_exact_below_128) {
+TEST(histogram_is_exact_below_128)
+{
   struct histogram h;
   histogram_init(&h);
   for (uint64_t v = 0; v < 128; v++) {
@@ -28,7 +30,8 @@ TEST(histogram_is_exact_below_128) {
 }
 
 /* A single value in each place of the range: the quantile in the middle of two equal ones is within 1/128. */
-TEST(histogram_error_is_below_one_percent) {
+TEST(histogram_error_is_below_one_percent)
+{
   struct rng rng;
   rng_seed(&rng, 7);
   for (int i = 0; i < 20000; i++) {
@@ -44,13 +47,15 @@ TEST(histogram_error_is_below_one_percent) {
   }
 }
 
-static int compare(const void *a, const void *b) {
+static int compare(const void *a, const void *b)
+{
   uint64_t x = *(const uint64_t *)a;
   uint64_t y = *(const uint64_t *)b;
   return x < y ? -1 : x > y;
 }
 
-TEST(histogram_quantiles_follow_the_sorted_values) {
+TEST(histogram_quantiles_follow_the_sorted_values)
+{
   enum { N = 5000 };
   static const double q[] = {0.0, 0.001, 0.01, 0.25, 0.5, 0.9, 0.99, 0.999, 0.9999, 1.0};
   uint64_t *values = malloc(N * sizeof *values);
@@ -77,7 +82,8 @@ TEST(histogram_quantiles_follow_the_sorted_values) {
   free(values);
 }
 
-TEST(histogram_takes_the_largest_values) {
+TEST(histogram_takes_the_largest_values)
+{
   struct histogram h = {0};
   ASSERT(histogram_add(&h, UINT64_MAX));
   ASSERT(histogram_add(&h, UINT64_MAX));
@@ -89,7 +95,8 @@ TEST(histogram_takes_the_largest_values) {
   histogram_free(&h);
 }
 
-TEST(histogram_merge_adds_up) {
+TEST(histogram_merge_adds_up)
+{
   struct histogram a = {0};
   struct histogram b = {0};
   struct histogram both = {0};
@@ -115,7 +122,8 @@ TEST(histogram_merge_adds_up) {
   histogram_free(&empty);
 }
 
-TEST(histogram_reports_short_memory) {
+TEST(histogram_reports_short_memory)
+{
   struct histogram h = {0};
   test_fail_allocation(1);
   ASSERT(!histogram_add(&h, 5));

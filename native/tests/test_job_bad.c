@@ -12,6 +12,7 @@
 #define F1 "65536}"
 #define EVENT(text) "\"events\": [" text "]"
 
+/* clang-format off */
 static const struct bad_job {
   const char *from, *to;    /* the change */
   const char *path;         /* exact */
@@ -234,9 +235,11 @@ static const struct bad_job {
     {"\"events\": []}", "\"events\": [],}", "", 18, 15, "not valid JSON: trailing comma"},
     {"\"events\": []}", "\"events\": []} {}", "", 18, 16, "not valid JSON: more text after the end"},
 };
+/* clang-format on */
 
 /* Whether the job is refused with its message at its place; prints what differs. */
-static bool refused_as_expected(const struct bad_job *bad) {
+static bool refused_as_expected(const struct bad_job *bad)
+{
   struct job_error error = {.line = 0};
   char *text = job_text_replace(job_text_base, bad->from, bad->to);
   struct job *job = job_parse(text, strlen(text), &error);
@@ -252,7 +255,8 @@ static bool refused_as_expected(const struct bad_job *bad) {
   return false;
 }
 
-TEST(bad_jobs_have_one_clear_message) {
+TEST(bad_jobs_have_one_clear_message)
+{
   int wrong = 0;
   for (size_t i = 0; i < sizeof bad_jobs / sizeof bad_jobs[0]; i++) {
     wrong += refused_as_expected(&bad_jobs[i]) ? 0 : 1;

@@ -9,15 +9,18 @@
 
 #define US UINT64_C(1000000)
 
-static struct job *parse_with(const char *from, const char *to) {
+static struct job *parse_with(const char *from, const char *to)
+{
   char *text = job_text_replace(job_text_base, from, to);
   struct job *job = job_text_parse(text);
   free(text);
   return job;
 }
 
-TEST(job_top_level_defaults) {
-  struct job *job = job_text_parse("{\"format\":1,\"nodes\":[{\"name\":\"h\",\"kind\":\"host\",\"ports\":[\"p\"]}],\"links\":[],\"flows\":[]}");
+TEST(job_top_level_defaults)
+{
+  struct job *job = job_text_parse(
+      "{\"format\":1,\"nodes\":[{\"name\":\"h\",\"kind\":\"host\",\"ports\":[\"p\"]}],\"links\":[],\"flows\":[]}");
   ASSERT_STR(job->name, "");
   ASSERT_EQ(job->seed, UINT64_C(1));
   ASSERT(job->until_done);
@@ -39,11 +42,13 @@ TEST(job_top_level_defaults) {
   job_free(job);
 }
 
-TEST(job_top_level_keys) {
-  struct job *job = parse_with("\"seed\": 7", "\"seed\": 9223372036854775807, \"until\": \"duration\", \"drain_ps\": 5, "
-                               "\"sample_every_ps\": 1000000, \"output_dir\": \"out/é\", \"trace\": [\"mark\", \"cc\"],"
-                               "\"time\": {\"model\": \"ns3\", \"resolution_ps\": 1000},"
-                               "\"wire\": {\"model\": \"rocev2\", \"ip_version\": 6, \"vlan\": true, \"gap_bytes\": 12}");
+TEST(job_top_level_keys)
+{
+  struct job *job = parse_with(
+      "\"seed\": 7", "\"seed\": 9223372036854775807, \"until\": \"duration\", \"drain_ps\": 5, "
+                     "\"sample_every_ps\": 1000000, \"output_dir\": \"out/é\", \"trace\": [\"mark\", \"cc\"],"
+                     "\"time\": {\"model\": \"ns3\", \"resolution_ps\": 1000},"
+                     "\"wire\": {\"model\": \"rocev2\", \"ip_version\": 6, \"vlan\": true, \"gap_bytes\": 12}");
   ASSERT_STR(job->name, "base");
   ASSERT_EQ(job->seed, (uint64_t)INT64_MAX);
   ASSERT(!job->until_done);
@@ -60,7 +65,8 @@ TEST(job_top_level_keys) {
   job_free(job);
 }
 
-TEST(job_fixed_wire_defaults) {
+TEST(job_fixed_wire_defaults)
+{
   char *text = job_text_replace(job_text_base, "\"seed\": 7", "\"wire\": {\"model\": \"fixed\", \"ack_bytes\": 61}");
   char *both = job_text_replace(text, "\"nic\": {}", "\"nic\": {\"mtu_bytes\": 1000}");
   struct job *job = job_text_parse(both);
@@ -76,7 +82,8 @@ TEST(job_fixed_wire_defaults) {
   free(text);
 }
 
-TEST(job_nodes_ports_and_links) {
+TEST(job_nodes_ports_and_links)
+{
   struct job *job = job_text_parse(job_text_base);
   ASSERT_EQ(job->n_nodes, 5U);
   ASSERT_EQ(job->n_ports, 10U);
@@ -97,7 +104,8 @@ TEST(job_nodes_ports_and_links) {
   job_free(job);
 }
 
-TEST(job_nic_defaults) {
+TEST(job_nic_defaults)
+{
   struct job *job = job_text_parse(job_text_base);
   const struct nic_cfg *nic = job->nodes[0].nic;
   ASSERT_EQ(nic->mtu_bytes, 1024U);
@@ -128,16 +136,17 @@ TEST(job_nic_defaults) {
   job_free(job);
 }
 
-TEST(job_nic_keys) {
+TEST(job_nic_keys)
+{
   struct job *job = parse_with(
-      "\"nic\": {}",
-      "\"nic\": {\"mtu_bytes\": 4096, \"loss_recovery\": \"selective_repeat\", \"ack_timeout_exponent\": 0, \"retry_count\": 0,"
-      "\"rnr_timer\": 31, \"rnr_retry\": 1, \"nak_interval_ps\": 500, \"max_rd_atomic\": 1,"
-      "\"ack\": {\"every\": 4, \"priority\": 7, \"strict\": true},"
-      "\"cnp\": {\"mode\": \"ack_echo\", \"interval_ps\": 0, \"scope\": \"port\", \"priority\": 0},"
-      "\"pfc\": {\"priorities\": [0, 7], \"mode\": \"until_resume\", \"quanta\": 1},"
-      "\"scheduler\": {\"kind\": \"hpcc\", \"weights\": [8,7,6,5,4,3,0,0], \"strict\": [6, 7]},"
-      "\"rx\": {\"buffer_bytes\": 100, \"drain_bps\": 9, \"xoff_bytes\": 80, \"xon_bytes\": 70}}");
+      "\"nic\": {}", "\"nic\": {\"mtu_bytes\": 4096, \"loss_recovery\": \"selective_repeat\", "
+                     "\"ack_timeout_exponent\": 0, \"retry_count\": 0,"
+                     "\"rnr_timer\": 31, \"rnr_retry\": 1, \"nak_interval_ps\": 500, \"max_rd_atomic\": 1,"
+                     "\"ack\": {\"every\": 4, \"priority\": 7, \"strict\": true},"
+                     "\"cnp\": {\"mode\": \"ack_echo\", \"interval_ps\": 0, \"scope\": \"port\", \"priority\": 0},"
+                     "\"pfc\": {\"priorities\": [0, 7], \"mode\": \"until_resume\", \"quanta\": 1},"
+                     "\"scheduler\": {\"kind\": \"hpcc\", \"weights\": [8,7,6,5,4,3,0,0], \"strict\": [6, 7]},"
+                     "\"rx\": {\"buffer_bytes\": 100, \"drain_bps\": 9, \"xoff_bytes\": 80, \"xon_bytes\": 70}}");
   const struct nic_cfg *nic = job->nodes[2].nic;
   ASSERT_EQ(nic->mtu_bytes, 4096U);
   ASSERT_EQ(nic->loss_recovery, RECOVER_SELECTIVE);
@@ -167,7 +176,8 @@ TEST(job_nic_keys) {
   job_free(job);
 }
 
-TEST(job_cc_dcqcn_defaults) {
+TEST(job_cc_dcqcn_defaults)
+{
   struct job *job = parse_with("\"nic\": {}", "\"nic\": {\"cc\": {\"algorithm\": \"dcqcn\"}}");
   const struct cc_cfg *cc = &job->nodes[0].nic->cc;
   ASSERT_STR(cc->algorithm, "dcqcn");
@@ -184,7 +194,8 @@ TEST(job_cc_dcqcn_defaults) {
   job_free(job);
 }
 
-TEST(job_cc_ns3_defaults) {
+TEST(job_cc_ns3_defaults)
+{
   struct job *job = parse_with("\"nic\": {}", "\"nic\": {\"cc\": {\"pace\": false, \"algorithm\": \"ns3\"}}");
   const struct cc_cfg *cc = &job->nodes[0].nic->cc;
   ASSERT_NEAR(cc->g, 1.0 / 256, 0.0);
@@ -200,7 +211,8 @@ TEST(job_cc_ns3_defaults) {
   job_free(job);
 }
 
-TEST(job_cc_mlx5_defaults) {
+TEST(job_cc_mlx5_defaults)
+{
   struct job *job = parse_with("\"nic\": {}", "\"nic\": {\"cc\": {\"algorithm\": \"mlx5\", \"rpg_gd\": 10}}");
   const struct cc_cfg *cc = &job->nodes[0].nic->cc;
   ASSERT_EQ(cc->dce_tcp_g, 1019U);
@@ -221,7 +233,8 @@ TEST(job_cc_mlx5_defaults) {
   job_free(job);
 }
 
-TEST(job_algorithm_names_are_sorted_and_known) {
+TEST(job_algorithm_names_are_sorted_and_known)
+{
   const char *before = "";
   size_t n = 0;
   for (const char *name = job_algorithm_name(0); name != NULL; name = job_algorithm_name(++n)) {
@@ -234,7 +247,8 @@ TEST(job_algorithm_names_are_sorted_and_known) {
   ASSERT(!job_known_algorithm("dcqc") && !job_known_algorithm(""));
 }
 
-TEST(job_switch_defaults) {
+TEST(job_switch_defaults)
+{
   struct job *job = job_text_parse(job_text_base);
   const struct switch_cfg *sw = job->nodes[3].sw;
   ASSERT_EQ(sw->buffer.model, BUFFER_DYNAMIC);
@@ -256,14 +270,17 @@ TEST(job_switch_defaults) {
   job_free(job);
 }
 
-TEST(job_switch_keys) {
-  struct job *job = parse_with(
-      "\"switch\": {}",
-      "\"switch\": {\"buffer\": {\"model\": \"hpcc\", \"bytes\": 1, \"alpha\": 1, \"headroom_bytes\": 0, \"nic_rate_bps\": 25000000000},"
-      "\"ecn\": {\"priorities\": [1, 2], \"mark_at\": \"enqueue\", \"wred_drop\": true, \"profiles\": [{\"rate_bps\": 0, \"kmin_bytes\": 1,"
-      " \"kmax_bytes\": 2, \"pmax\": 1}, {\"rate_bps\": 25000000000}]},"
-      "\"pfc\": {\"priorities\": [3], \"watchdog\": {\"action\": \"forward\", \"poll_ps\": 1000}},"
-      "\"scheduler\": {\"kind\": \"hpcc\", \"strict\": []}, \"ecmp\": {\"mode\": \"spray\", \"seed\": 0}}");
+TEST(job_switch_keys)
+{
+  struct job *job =
+      parse_with("\"switch\": {}",
+                 "\"switch\": {\"buffer\": {\"model\": \"hpcc\", \"bytes\": 1, \"alpha\": 1, \"headroom_bytes\": 0, "
+                 "\"nic_rate_bps\": 25000000000},"
+                 "\"ecn\": {\"priorities\": [1, 2], \"mark_at\": \"enqueue\", \"wred_drop\": true, \"profiles\": "
+                 "[{\"rate_bps\": 0, \"kmin_bytes\": 1,"
+                 " \"kmax_bytes\": 2, \"pmax\": 1}, {\"rate_bps\": 25000000000}]},"
+                 "\"pfc\": {\"priorities\": [3], \"watchdog\": {\"action\": \"forward\", \"poll_ps\": 1000}},"
+                 "\"scheduler\": {\"kind\": \"hpcc\", \"strict\": []}, \"ecmp\": {\"mode\": \"spray\", \"seed\": 0}}");
   const struct switch_cfg *sw = job->nodes[4].sw;
   ASSERT_EQ(sw->buffer.model, BUFFER_HPCC);
   ASSERT_NEAR(sw->buffer.alpha, 1.0, 0.0);
@@ -292,11 +309,14 @@ TEST(job_switch_keys) {
 }
 
 /* A node's own keys are laid over the defaults, deep; other nodes keep the defaults. */
-TEST(job_nodes_override_defaults) {
-  char *text = job_text_replace(job_text_base, "\"nic\": {}",
-                                "\"nic\": {\"cnp\": {\"interval_ps\": 1, \"scope\": \"port\"}, \"cc\": {\"algorithm\": \"dcqcn\", \"g\": 0.5}}");
-  char *full = job_text_replace(text, "[\"p0\", \"p1\"]",
-                                "[\"p0\", \"p1\"], \"nic\": {\"cnp\": {\"interval_ps\": 2}, \"cc\": {\"rate_ai_bps\": 3}}");
+TEST(job_nodes_override_defaults)
+{
+  char *text = job_text_replace(
+      job_text_base, "\"nic\": {}",
+      "\"nic\": {\"cnp\": {\"interval_ps\": 1, \"scope\": \"port\"}, \"cc\": {\"algorithm\": \"dcqcn\", \"g\": 0.5}}");
+  char *full =
+      job_text_replace(text, "[\"p0\", \"p1\"]",
+                       "[\"p0\", \"p1\"], \"nic\": {\"cnp\": {\"interval_ps\": 2}, \"cc\": {\"rate_ai_bps\": 3}}");
   struct job *job = job_text_parse(full);
   const struct nic_cfg *own = job->nodes[0].nic;
   const struct nic_cfg *other = job->nodes[1].nic;
@@ -312,9 +332,12 @@ TEST(job_nodes_override_defaults) {
 }
 
 /* Another algorithm starts from its own defaults. */
-TEST(job_changing_the_algorithm_resets_its_parameters) {
-  char *text = job_text_replace(job_text_base, "\"nic\": {}", "\"nic\": {\"cc\": {\"algorithm\": \"dcqcn\", \"g\": 0.5}}");
-  char *full = job_text_replace(text, "[\"p0\", \"p1\"]", "[\"p0\", \"p1\"], \"nic\": {\"cc\": {\"algorithm\": \"ns3\"}}");
+TEST(job_changing_the_algorithm_resets_its_parameters)
+{
+  char *text =
+      job_text_replace(job_text_base, "\"nic\": {}", "\"nic\": {\"cc\": {\"algorithm\": \"dcqcn\", \"g\": 0.5}}");
+  char *full =
+      job_text_replace(text, "[\"p0\", \"p1\"]", "[\"p0\", \"p1\"], \"nic\": {\"cc\": {\"algorithm\": \"ns3\"}}");
   struct job *job = job_text_parse(full);
   ASSERT_NEAR(job->nodes[0].nic->cc.g, 1.0 / 256, 0.0);
   ASSERT_EQ(job->nodes[0].nic->cc.byte_counter_bytes, UINT64_C(0));
@@ -324,9 +347,11 @@ TEST(job_changing_the_algorithm_resets_its_parameters) {
   free(text);
 }
 
-TEST(job_ecn_null_switches_marking_off) {
+TEST(job_ecn_null_switches_marking_off)
+{
   char *text = job_text_replace(job_text_base, "\"switch\": {}", "\"switch\": {\"ecn\": {}}");
-  char *full = job_text_replace(text, "[\"e1\", \"e2\", \"e3\", \"e4\"]", "[\"e1\", \"e2\"], \"switch\": {\"ecn\": null}");
+  char *full =
+      job_text_replace(text, "[\"e1\", \"e2\", \"e3\", \"e4\"]", "[\"e1\", \"e2\"], \"switch\": {\"ecn\": null}");
   struct job *job = job_text_parse(full);
   ASSERT_EQ(job->nodes[3].sw->ecn.mask, (uint8_t)0);
   ASSERT_EQ(job->nodes[4].sw->ecn.mask, (uint8_t)8);
@@ -337,7 +362,8 @@ TEST(job_ecn_null_switches_marking_off) {
   free(text);
 }
 
-TEST(job_flow_defaults) {
+TEST(job_flow_defaults)
+{
   struct job *job = job_text_parse(job_text_base);
   const struct job_flow *flow = &job->flows[0];
   ASSERT_STR(flow->name, "f1");
@@ -364,11 +390,15 @@ TEST(job_flow_defaults) {
   job_free(job);
 }
 
-TEST(job_flow_keys) {
+TEST(job_flow_keys)
+{
   struct job *job = parse_with(
-      "65536}", "2147483648, \"verb\": \"send\", \"transport\": \"uc\", \"messages\": 3, \"qps\": 4, \"priority\": 0, \"ect\": false,"
+      "65536}",
+      "2147483648, \"verb\": \"send\", \"transport\": \"uc\", \"messages\": 3, \"qps\": 4, \"priority\": 0, \"ect\": "
+      "false,"
       "\"start_ps\": 5, \"rate_bps\": 6, \"window_bytes\": 7, \"max_outstanding\": 8, \"message_interval_ps\": 9,"
-      "\"arrivals\": \"poisson\", \"flow_label\": 1048575, \"udp_sport\": 65532, \"recv_depth\": 10, \"recv_repost_ps\": 11}");
+      "\"arrivals\": \"poisson\", \"flow_label\": 1048575, \"udp_sport\": 65532, \"recv_depth\": 10, "
+      "\"recv_repost_ps\": 11}");
   const struct job_flow *flow = &job->flows[0];
   ASSERT_EQ(flow->verb, VERB_SEND);
   ASSERT_EQ(flow->transport, TRANSPORT_UC);
@@ -391,8 +421,10 @@ TEST(job_flow_keys) {
 }
 
 /* A flow may wait for one that comes later in the text, and nulls stand for "derived". */
-TEST(job_after_refers_forward) {
-  char *text = job_text_replace(job_text_base, "65536}", "65536, \"after\": [\"f2\"], \"after_delay_ps\": 3, \"udp_sport\": null}");
+TEST(job_after_refers_forward)
+{
+  char *text = job_text_replace(job_text_base, "65536}",
+                                "65536, \"after\": [\"f2\"], \"after_delay_ps\": 3, \"udp_sport\": null}");
   char *full = job_text_replace(text, "\"after\": [\"f1\"]", "\"after\": []");
   struct job *job = job_text_parse(full);
   ASSERT_EQ(job->flows[0].n_after, 1U);
@@ -405,11 +437,14 @@ TEST(job_after_refers_forward) {
 }
 
 /* Hosts that face each other directly, and hosts that do not forward for others. */
-TEST(job_paths_do_not_lead_through_hosts) {
-  static const char text[] =
-      "{\"format\":1,\"nodes\":[{\"name\":\"a\",\"kind\":\"host\",\"ports\":[\"0\"]},{\"name\":\"b\",\"kind\":\"host\",\"ports\":[\"0\",\"1\"]},"
-      "{\"name\":\"c\",\"kind\":\"host\",\"ports\":[\"0\"]}],\"links\":[{\"a\":\"a:0\",\"b\":\"b:0\",\"rate_bps\":1,\"delay_ps\":0},"
-      "{\"a\":\"b:1\",\"b\":\"c:0\",\"rate_bps\":1,\"delay_ps\":0}],\"flows\":[{\"name\":\"x\",\"src\":\"a:0\",\"dst\":\"b:0\",\"message_bytes\":1}]}";
+TEST(job_paths_do_not_lead_through_hosts)
+{
+  static const char text[] = "{\"format\":1,\"nodes\":[{\"name\":\"a\",\"kind\":\"host\",\"ports\":[\"0\"]},{\"name\":"
+                             "\"b\",\"kind\":\"host\",\"ports\":[\"0\",\"1\"]},"
+                             "{\"name\":\"c\",\"kind\":\"host\",\"ports\":[\"0\"]}],\"links\":[{\"a\":\"a:0\",\"b\":"
+                             "\"b:0\",\"rate_bps\":1,\"delay_ps\":0},"
+                             "{\"a\":\"b:1\",\"b\":\"c:0\",\"rate_bps\":1,\"delay_ps\":0}],\"flows\":[{\"name\":\"x\","
+                             "\"src\":\"a:0\",\"dst\":\"b:0\",\"message_bytes\":1}]}";
   static const char *const unreachable[] = {"\"dst\":\"b:1\"", "\"dst\":\"c:0\""};
   job_free(job_text_parse(text));
   for (int i = 0; i < 2; i++) {
@@ -421,12 +456,13 @@ TEST(job_paths_do_not_lead_through_hosts) {
   }
 }
 
-TEST(job_events_are_sorted_and_stable) {
-  struct job *job = parse_with("\"events\": []",
-                               "\"events\": [{\"at_ps\": 9, \"kind\": \"link_up\", \"port\": \"h1:p0\"},"
-                               "{\"at_ps\": 3, \"kind\": \"link_down\", \"port\": \"sw1:e1\"},"
-                               "{\"at_ps\": 3, \"kind\": \"link_rate\", \"port\": \"h2:p0\", \"rate_bps\": 5},"
-                               "{\"kind\": \"drain_rate\", \"at_ps\": 1, \"port\": \"h2:p0\", \"rate_bps\": 0}]");
+TEST(job_events_are_sorted_and_stable)
+{
+  struct job *job =
+      parse_with("\"events\": []", "\"events\": [{\"at_ps\": 9, \"kind\": \"link_up\", \"port\": \"h1:p0\"},"
+                                   "{\"at_ps\": 3, \"kind\": \"link_down\", \"port\": \"sw1:e1\"},"
+                                   "{\"at_ps\": 3, \"kind\": \"link_rate\", \"port\": \"h2:p0\", \"rate_bps\": 5},"
+                                   "{\"kind\": \"drain_rate\", \"at_ps\": 1, \"port\": \"h2:p0\", \"rate_bps\": 0}]");
   static const enum event_kind kinds[] = {EV_DRAIN_RATE, EV_LINK_DOWN, EV_LINK_RATE, EV_LINK_UP};
   ASSERT_EQ(job->n_events, 4U);
   for (int i = 0; i < 4; i++) {
@@ -438,13 +474,17 @@ TEST(job_events_are_sorted_and_stable) {
   job_free(job);
 }
 
-TEST(job_event_keys) {
-  struct job *job = parse_with(
-      "\"events\": []",
-      "\"events\": [{\"at_ps\": 1, \"kind\": \"pause_storm\", \"port\": \"h1:p0\", \"priorities\": [3, 4], \"duration_ps\": 77, \"interval_ps\": 1000},"
-      "{\"at_ps\": 2, \"kind\": \"pause_storm\", \"port\": \"h1:p0\", \"priorities\": [3], \"duration_ps\": 77, \"quanta\": 9, \"interval_ps\": null},"
-      "{\"at_ps\": 3, \"kind\": \"impair\", \"flow\": \"f1\", \"action\": \"delay\", \"delay_ps\": 8, \"packets\": [63, 0, 5], \"iteration\": 2, \"fraction\": null},"
-      "{\"at_ps\": 4, \"kind\": \"impair\", \"flow\": \"f2\", \"action\": \"duplicate\", \"fraction\": 1, \"packets\": null}]");
+TEST(job_event_keys)
+{
+  struct job *job =
+      parse_with("\"events\": []", "\"events\": [{\"at_ps\": 1, \"kind\": \"pause_storm\", \"port\": \"h1:p0\", "
+                                   "\"priorities\": [3, 4], \"duration_ps\": 77, \"interval_ps\": 1000},"
+                                   "{\"at_ps\": 2, \"kind\": \"pause_storm\", \"port\": \"h1:p0\", \"priorities\": "
+                                   "[3], \"duration_ps\": 77, \"quanta\": 9, \"interval_ps\": null},"
+                                   "{\"at_ps\": 3, \"kind\": \"impair\", \"flow\": \"f1\", \"action\": \"delay\", "
+                                   "\"delay_ps\": 8, \"packets\": [63, 0, 5], \"iteration\": 2, \"fraction\": null},"
+                                   "{\"at_ps\": 4, \"kind\": \"impair\", \"flow\": \"f2\", \"action\": \"duplicate\", "
+                                   "\"fraction\": 1, \"packets\": null}]");
   const struct job_event *e = job->events;
   ASSERT_EQ(e[0].prio_mask, (uint8_t)0x18);
   ASSERT_EQ(e[0].duration_ps, UINT64_C(77));
@@ -470,16 +510,19 @@ TEST(job_event_keys) {
 }
 
 /* Each change is laid over what the node has after the changes before it in time, whatever their order in the text. */
-TEST(job_qos_events_add_up_in_time) {
-  struct job *job = parse_with(
-      "\"events\": []",
-      "\"events\": [{\"at_ps\": 30, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": {\"wred_drop\": true}}},"
-      "{\"at_ps\": 10, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": {\"priorities\": [5]}}},"
-      "{\"at_ps\": 20, \"kind\": \"qos\", \"node\": \"sw2\", \"switch\": {\"pfc\": {\"priorities\": [1]}}},"
-      "{\"at_ps\": 40, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": null}},"
-      "{\"at_ps\": 50, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": {}}},"
-      "{\"at_ps\": 5, \"kind\": \"qos\", \"node\": \"h1\", \"nic\": {\"cc\": {\"algorithm\": \"dcqcn\"}, \"mtu_bytes\": 1024}},"
-      "{\"at_ps\": 6, \"kind\": \"qos\", \"node\": \"h1\", \"nic\": {\"cc\": {\"g\": 0.25}}}]");
+TEST(job_qos_events_add_up_in_time)
+{
+  struct job *job =
+      parse_with("\"events\": []",
+                 "\"events\": [{\"at_ps\": 30, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": "
+                 "{\"wred_drop\": true}}},"
+                 "{\"at_ps\": 10, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": {\"priorities\": [5]}}},"
+                 "{\"at_ps\": 20, \"kind\": \"qos\", \"node\": \"sw2\", \"switch\": {\"pfc\": {\"priorities\": [1]}}},"
+                 "{\"at_ps\": 40, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": null}},"
+                 "{\"at_ps\": 50, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": {}}},"
+                 "{\"at_ps\": 5, \"kind\": \"qos\", \"node\": \"h1\", \"nic\": {\"cc\": {\"algorithm\": \"dcqcn\"}, "
+                 "\"mtu_bytes\": 1024}},"
+                 "{\"at_ps\": 6, \"kind\": \"qos\", \"node\": \"h1\", \"nic\": {\"cc\": {\"g\": 0.25}}}]");
   const struct job_event *e = job->events;
   ASSERT_EQ(job->n_events, 7U);
   ASSERT_STR(e[1].nic->cc.algorithm, "dcqcn");
@@ -502,9 +545,11 @@ TEST(job_qos_events_add_up_in_time) {
   job_free(job);
 }
 
-TEST(job_reports_short_memory) {
-  char *text = job_text_replace(job_text_base, "\"events\": []",
-                                "\"events\": [{\"at_ps\": 30, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": {}}}]");
+TEST(job_reports_short_memory)
+{
+  char *text = job_text_replace(
+      job_text_base, "\"events\": []",
+      "\"events\": [{\"at_ps\": 30, \"kind\": \"qos\", \"node\": \"sw1\", \"switch\": {\"ecn\": {}}}]");
   struct job *job = NULL;
   uint64_t n = 1;
   for (; n < 200 && job == NULL; n++) {
@@ -520,7 +565,8 @@ TEST(job_reports_short_memory) {
 }
 
 /* Appends to a growing text. */
-static char *repeat(const char *head, const char *item, size_t count, const char *tail) {
+static char *repeat(const char *head, const char *item, size_t count, const char *tail)
+{
   size_t size = strlen(head) + (strlen(item) + 12) * count + strlen(tail) + 1;
   char *text = malloc(size);
   ASSERT(text != NULL);
@@ -533,41 +579,48 @@ static char *repeat(const char *head, const char *item, size_t count, const char
   return text;
 }
 
-static void assert_refused(const char *text, const char *path, const char *message) {
+static void assert_refused(const char *text, const char *path, const char *message)
+{
   struct job_error error;
   ASSERT(job_parse(text, strlen(text), &error) == NULL);
   ASSERT_STR(error.path, path);
   ASSERT_CONTAINS(error.message, message);
 }
 
-TEST(job_counts_are_limited) {
-  char *text = repeat("{\"format\":1,\"nodes\":[{\"name\":\"h\",\"kind\":\"host\",\"ports\":[", "\"p", JOB_MAX_PORTS_PER_NODE + 1,
-                      "]}],\"links\":[],\"flows\":[]}");
+TEST(job_counts_are_limited)
+{
+  char *text = repeat("{\"format\":1,\"nodes\":[{\"name\":\"h\",\"kind\":\"host\",\"ports\":[", "\"p",
+                      JOB_MAX_PORTS_PER_NODE + 1, "]}],\"links\":[],\"flows\":[]}");
   assert_refused(text, "nodes[0].ports", "has 4097 ports, at most 4096 are allowed");
   free(text);
   text = repeat("{\"format\":1,\"nodes\":[", "\"p", JOB_MAX_NODES + 1, "],\"links\":[],\"flows\":[]}");
   assert_refused(text, "nodes", "has 65537 nodes, at most 65536 are allowed");
   free(text);
-  text = repeat("{\"format\":1,\"nodes\":[{\"name\":\"h\",\"kind\":\"host\",\"ports\":[\"p\"]}],\"links\":[],\"flows\":[", "\"p",
-                JOB_MAX_FLOWS + 1, "]}");
+  text =
+      repeat("{\"format\":1,\"nodes\":[{\"name\":\"h\",\"kind\":\"host\",\"ports\":[\"p\"]}],\"links\":[],\"flows\":[",
+             "\"p", JOB_MAX_FLOWS + 1, "]}");
   assert_refused(text, "flows", "has 1000001 flows, at most 1000000 are allowed");
   free(text);
 }
 
-TEST(job_needs_a_host) {
+TEST(job_needs_a_host)
+{
   assert_refused("{\"format\":1,\"nodes\":[],\"links\":[],\"flows\":[]}", "nodes", "there is no host");
-  assert_refused("{\"format\":1,\"nodes\":[{\"name\":\"s\",\"kind\":\"switch\",\"ports\":[\"p\"]}],\"links\":[],\"flows\":[]}", "nodes",
-                 "there is no host");
+  assert_refused(
+      "{\"format\":1,\"nodes\":[{\"name\":\"s\",\"kind\":\"switch\",\"ports\":[\"p\"]}],\"links\":[],\"flows\":[]}",
+      "nodes", "there is no host");
 }
 
-TEST(job_must_be_an_object) {
+TEST(job_must_be_an_object)
+{
   assert_refused("[]", "", "a job must be an object, is [...]");
   assert_refused("\"x\"", "", "a job must be an object, is \"x\"");
   assert_refused("", "", "not valid JSON: text is empty");
 }
 
 /* Messages and paths stay valid UTF-8 and inside their buffers whatever the names are. */
-TEST(job_messages_clip_long_names) {
+TEST(job_messages_clip_long_names)
+{
   char name[2048];
   struct job_error error;
   for (size_t pad = 0; pad < 4; pad++) {
@@ -591,14 +644,19 @@ TEST(job_messages_clip_long_names) {
 }
 
 /* Time grows with the size of the job, not with its square. */
-TEST(job_reads_many_flows_quickly) {
+TEST(job_reads_many_flows_quickly)
+{
   enum { FLOWS = 20000 };
   char *text = malloc(FLOWS * 120 + 1000);
   ASSERT(text != NULL);
-  size_t used = (size_t)sprintf(text, "{\"format\":1,\"nodes\":[{\"name\":\"a\",\"kind\":\"host\",\"ports\":[\"0\"]},{\"name\":\"b\",\"kind\":"
-                                      "\"host\",\"ports\":[\"0\"]}],\"links\":[{\"a\":\"a:0\",\"b\":\"b:0\",\"rate_bps\":1,\"delay_ps\":0}],\"flows\":[");
+  size_t used = (size_t)sprintf(
+      text, "{\"format\":1,\"nodes\":[{\"name\":\"a\",\"kind\":\"host\",\"ports\":[\"0\"]},{\"name\":\"b\",\"kind\":"
+            "\"host\",\"ports\":[\"0\"]}],\"links\":[{\"a\":\"a:0\",\"b\":\"b:0\",\"rate_bps\":1,\"delay_ps\":0}],"
+            "\"flows\":[");
   for (int i = 0; i < FLOWS; i++) {
-    used += (size_t)sprintf(text + used, "%s{\"name\":\"f%d\",\"src\":\"a:0\",\"dst\":\"b:0\",\"message_bytes\":1,\"after\":[", i == 0 ? "" : ",", i);
+    used += (size_t)sprintf(text + used,
+                            "%s{\"name\":\"f%d\",\"src\":\"a:0\",\"dst\":\"b:0\",\"message_bytes\":1,\"after\":[",
+                            i == 0 ? "" : ",", i);
     used += i == 0 ? 0 : (size_t)sprintf(text + used, "\"f%d\"", i - 1);
     used += (size_t)sprintf(text + used, "]}");
   }

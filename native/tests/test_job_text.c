@@ -25,7 +25,8 @@ const char job_text_base[] =
     " \"switch\": {},\n"
     " \"events\": []}\n";
 
-char *job_text_replace(const char *text, const char *from, const char *to) {
+char *job_text_replace(const char *text, const char *from, const char *to)
+{
   const char *at = strstr(text, from);
   if (at == NULL || strstr(at + 1, from) != NULL) {
     test_fail(__FILE__, __LINE__, "not exactly one '%s' in: %s", from, text);
@@ -39,16 +40,19 @@ char *job_text_replace(const char *text, const char *from, const char *to) {
   return out;
 }
 
-struct job *job_text_parse(const char *text) {
+struct job *job_text_parse(const char *text)
+{
   struct job_error error;
   struct job *job = job_parse(text, strlen(text), &error);
   if (job == NULL) {
-    test_fail(__FILE__, __LINE__, "%u:%u: %s: %s", (unsigned)error.line, (unsigned)error.column, error.path, error.message);
+    test_fail(__FILE__, __LINE__, "%u:%u: %s: %s", (unsigned)error.line, (unsigned)error.column, error.path,
+              error.message);
   }
   return job;
 }
 
-TEST(base_is_a_good_job) {
+TEST(base_is_a_good_job)
+{
   job_free(job_text_parse(job_text_base));
   job_free(NULL);
 }

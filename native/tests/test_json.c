@@ -5,7 +5,8 @@
 #include "common/json.h"
 #include "test.h"
 
-static struct json_doc *parse(const char *text) {
+static struct json_doc *parse(const char *text)
+{
   struct json_error error;
   struct json_doc *doc = json_parse(text, strlen(text), NULL, &error);
   if (doc == NULL) {
@@ -14,7 +15,8 @@ static struct json_doc *parse(const char *text) {
   return doc;
 }
 
-TEST(json_scalars) {
+TEST(json_scalars)
+{
   struct json_doc *doc = parse(" [null, true, false, 0, -0, 12, -9223372036854775808, 9223372036854775807,\n"
                                "9223372036854775808, 18446744073709551615, 18446744073709551616, 1.5, 1e3, -2.5E-1] ");
   const struct json_value *v = json_root(doc);
@@ -42,8 +44,10 @@ TEST(json_scalars) {
   json_free(doc);
 }
 
-TEST(json_reals_are_read_to_the_last_bit) {
-  struct json_doc *doc = parse("[0.1, 2.2250738585072014e-308, 4.9e-324, 1.7976931348623157e308, 123456789012345678901234567890]");
+TEST(json_reals_are_read_to_the_last_bit)
+{
+  struct json_doc *doc =
+      parse("[0.1, 2.2250738585072014e-308, 4.9e-324, 1.7976931348623157e308, 123456789012345678901234567890]");
   const struct json_value *e = json_root(doc)->first;
   ASSERT(e->real == 0.1);
   ASSERT(e->next->real == 0x1p-1022);
@@ -53,8 +57,10 @@ TEST(json_reals_are_read_to_the_last_bit) {
   json_free(doc);
 }
 
-TEST(json_strings) {
-  struct json_doc *doc = parse("[\"\", \"plain\", \"a\\\"\\\\\\/\\b\\f\\n\\r\\tz\", \"\\u00e9\\u20AC\\ud83d\\ude00\", \"é€😀\", \"\\u0000\"]");
+TEST(json_strings)
+{
+  struct json_doc *doc = parse(
+      "[\"\", \"plain\", \"a\\\"\\\\\\/\\b\\f\\n\\r\\tz\", \"\\u00e9\\u20AC\\ud83d\\ude00\", \"é€😀\", \"\\u0000\"]");
   const struct json_value *e = json_root(doc)->first;
   ASSERT_EQ(e->count, 0U);
   ASSERT(json_string_is(e->next, "plain"));
@@ -67,7 +73,8 @@ TEST(json_strings) {
   json_free(doc);
 }
 
-TEST(json_objects) {
+TEST(json_objects)
+{
   struct json_doc *doc = parse("{\"a\": {\"b\": [1, {\"c\": 2}]}, \"\\u0064\": 3, \"\": 4}");
   const struct json_value *root = json_root(doc);
   ASSERT_EQ(root->count, 3U);
@@ -82,7 +89,8 @@ TEST(json_objects) {
 }
 
 static void assert_position(const struct json_doc *doc, const struct json_value *v, uint32_t line, uint32_t column,
-                            uint32_t key_line, uint32_t key_column) {
+                            uint32_t key_line, uint32_t key_column)
+{
   uint32_t at_line = 0;
   uint32_t at_column = 0;
   json_position(doc, v, &at_line, &at_column);
@@ -93,7 +101,8 @@ static void assert_position(const struct json_doc *doc, const struct json_value 
   ASSERT_EQ(at_column, key_column);
 }
 
-TEST(json_positions_count_characters) {
+TEST(json_positions_count_characters)
+{
   struct json_doc *doc = parse("{\"é€😀\": 1, \"x\": 2,\n  \"q\\\"\\\\\" :\n [7]}");
   const struct json_value *e = json_root(doc)->first;
   assert_position(doc, json_root(doc), 1, 1, 1, 1);
@@ -104,7 +113,8 @@ TEST(json_positions_count_characters) {
   json_free(doc);
 }
 
-TEST(json_excerpts) {
+TEST(json_excerpts)
+{
   struct json_doc *doc = parse("[\"ab\\\"c\", -1.5e3, null, [1], {}, \"€€€€€€€€€€\"]");
   static const char *const expected[] = {"\"ab\\\"c\"", "-1.5e3", "null", "[...]", "{...}", "\"€€€..."};
   char buffer[16];
@@ -178,7 +188,8 @@ static const struct {
     {"{\"a\": 1, \"\\u0061\": 3}", "key 'a' appears twice", 1, 10},
 };
 
-TEST(json_refuses_bad_texts) {
+TEST(json_refuses_bad_texts)
+{
   for (size_t i = 0; i < sizeof bad_texts / sizeof bad_texts[0]; i++) {
     struct json_error error;
     struct json_doc *doc = json_parse(bad_texts[i].text, strlen(bad_texts[i].text), NULL, &error);
@@ -195,7 +206,8 @@ TEST(json_refuses_bad_texts) {
 }
 
 /* The parser must not look past the end: each prefix lies in memory of exactly its size. */
-TEST(json_refuses_every_truncation) {
+TEST(json_refuses_every_truncation)
+{
   static const char text[] = "{\"k\": [1, -2.5e+3, \"s\\u00e9\\\"\", true, false, null, {\"é\": {}}], \"z\": []}";
   for (size_t length = 0; length < sizeof text - 1; length++) {
     struct json_error error;
@@ -211,7 +223,8 @@ TEST(json_refuses_every_truncation) {
   }
 }
 
-TEST(json_limits_depth_and_nodes) {
+TEST(json_limits_depth_and_nodes)
+{
   struct json_limits limits = {.max_depth = 3, .max_nodes = 5};
   struct json_error error;
   struct json_doc *doc = json_parse("[[[1]]]", 7, &limits, &error);
@@ -224,7 +237,8 @@ TEST(json_limits_depth_and_nodes) {
   ASSERT_CONTAINS(error.message, "too many values");
 }
 
-TEST(json_survives_deep_nesting) {
+TEST(json_survives_deep_nesting)
+{
   enum { LEVELS = 1000000 };
   char *text = malloc(LEVELS);
   struct json_error error;
@@ -236,7 +250,8 @@ TEST(json_survives_deep_nesting) {
 }
 
 /* Large objects take another way to duplicates than small ones. */
-TEST(json_finds_duplicates_in_large_objects) {
+TEST(json_finds_duplicates_in_large_objects)
+{
   enum { KEYS = 20000 };
   char *text = malloc(KEYS * 16 + 32);
   struct json_error error;
@@ -259,7 +274,8 @@ TEST(json_finds_duplicates_in_large_objects) {
   free(text);
 }
 
-TEST(json_refuses_very_long_numbers) {
+TEST(json_refuses_very_long_numbers)
+{
   char text[1200];
   struct json_error error;
   memset(text, '9', sizeof text);
@@ -273,7 +289,8 @@ TEST(json_refuses_very_long_numbers) {
   ASSERT_CONTAINS(error.message, "more than 1000 characters");
 }
 
-TEST(json_reports_short_memory) {
+TEST(json_reports_short_memory)
+{
   static const char text[] = "{\"a\\n\": [1, 2, {\"b\": \"c\\u0041\"}]}";
   struct json_error error;
   struct json_doc *doc = NULL;

@@ -18,19 +18,22 @@ struct output {
   size_t length;
 };
 
-static void begin(struct output *o) {
+static void begin(struct output *o)
+{
   o->file = open_memstream(&o->text, &o->length);
   ASSERT(o->file != NULL);
   jsonw_init(&o->w, o->file);
 }
 
-static int finish(struct output *o) {
+static int finish(struct output *o)
+{
   int status = jsonw_finish(&o->w);
   fclose(o->file);
   return status;
 }
 
-TEST(jsonw_writes_compact_text) {
+TEST(jsonw_writes_compact_text)
+{
   struct output o;
   begin(&o);
   jsonw_begin_object(&o.w);
@@ -54,12 +57,14 @@ TEST(jsonw_writes_compact_text) {
   jsonw_end_object(&o.w);
   jsonw_end_object(&o.w);
   ASSERT_EQ(finish(&o), 0);
-  ASSERT_STR(o.text, "{\"u\":18446744073709551615,\"i\":-9223372036854775808,\"d\":0.1,\"t\":true,\"n\":null,\"s\":\"x\","
-                     "\"none\":null,\"a\":[0,{},[],-7],\"o\":{\"k\":10}}\n");
+  ASSERT_STR(o.text,
+             "{\"u\":18446744073709551615,\"i\":-9223372036854775808,\"d\":0.1,\"t\":true,\"n\":null,\"s\":\"x\","
+             "\"none\":null,\"a\":[0,{},[],-7],\"o\":{\"k\":10}}\n");
   free(o.text);
 }
 
-TEST(jsonw_escapes_strings) {
+TEST(jsonw_escapes_strings)
+{
   struct output o;
   begin(&o);
   jsonw_begin_object(&o.w);
@@ -72,7 +77,8 @@ TEST(jsonw_escapes_strings) {
   free(o.text);
 }
 
-static void assert_double(double value, const char *expected) {
+static void assert_double(double value, const char *expected)
+{
   struct output o;
   begin(&o);
   jsonw_double(&o.w, value);
@@ -82,7 +88,8 @@ static void assert_double(double value, const char *expected) {
   free(o.text);
 }
 
-TEST(jsonw_doubles_are_short) {
+TEST(jsonw_doubles_are_short)
+{
   assert_double(0.0, "0.0");
   assert_double(-0.0, "-0.0");
   assert_double(1.0, "1.0");
@@ -100,7 +107,8 @@ TEST(jsonw_doubles_are_short) {
 }
 
 /* Random bit patterns: what is written reads back equal, and JSON sees a real. */
-TEST(jsonw_doubles_survive_a_round_trip) {
+TEST(jsonw_doubles_survive_a_round_trip)
+{
   struct rng rng;
   rng_seed(&rng, 42);
   for (int i = 0; i < 20000; i++) {
@@ -124,7 +132,8 @@ TEST(jsonw_doubles_survive_a_round_trip) {
   }
 }
 
-TEST(jsonw_reports_a_full_disk) {
+TEST(jsonw_reports_a_full_disk)
+{
   struct jsonw w;
   FILE *full = fopen("/dev/full", "w");
   ASSERT(full != NULL);
@@ -145,7 +154,8 @@ TEST(jsonw_reports_a_full_disk) {
 }
 
 /* Each wrong order of calls is told once, at the end. */
-static int misuse(void (*calls)(struct jsonw *)) {
+static int misuse(void (*calls)(struct jsonw *))
+{
   struct output o;
   begin(&o);
   calls(&o.w);
@@ -154,43 +164,51 @@ static int misuse(void (*calls)(struct jsonw *)) {
   return status;
 }
 
-static void two_roots(struct jsonw *w) {
+static void two_roots(struct jsonw *w)
+{
   jsonw_u64(w, 1);
   jsonw_u64(w, 2);
 }
 
-static void open_object(struct jsonw *w) {
+static void open_object(struct jsonw *w)
+{
   jsonw_begin_object(w);
 }
 
-static void value_without_key(struct jsonw *w) {
+static void value_without_key(struct jsonw *w)
+{
   jsonw_begin_object(w);
   jsonw_u64(w, 1);
   jsonw_end_object(w);
 }
 
-static void key_without_value(struct jsonw *w) {
+static void key_without_value(struct jsonw *w)
+{
   jsonw_begin_object(w);
   jsonw_key(w, "k");
   jsonw_end_object(w);
 }
 
-static void key_in_array(struct jsonw *w) {
+static void key_in_array(struct jsonw *w)
+{
   jsonw_begin_array(w);
   jsonw_key(w, "k");
   jsonw_end_array(w);
 }
 
-static void wrong_bracket(struct jsonw *w) {
+static void wrong_bracket(struct jsonw *w)
+{
   jsonw_begin_array(w);
   jsonw_end_object(w);
 }
 
-static void nothing(struct jsonw *w) {
+static void nothing(struct jsonw *w)
+{
   (void)w;
 }
 
-static void too_deep(struct jsonw *w) {
+static void too_deep(struct jsonw *w)
+{
   for (int i = 0; i <= JSONW_MAX_DEPTH; i++) {
     jsonw_begin_array(w);
   }
@@ -199,7 +217,8 @@ static void too_deep(struct jsonw *w) {
   }
 }
 
-TEST(jsonw_reports_misuse) {
+TEST(jsonw_reports_misuse)
+{
   ASSERT_EQ(misuse(two_roots), EINVAL);
   ASSERT_EQ(misuse(open_object), EINVAL);
   ASSERT_EQ(misuse(value_without_key), EINVAL);

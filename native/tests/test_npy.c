@@ -9,7 +9,8 @@
 #include "test.h"
 
 /* The header as NumPy's format 1.0 wants it: magic, version, length, text padded to a multiple of 64, newline. */
-static const char *header_of(const char *file, size_t length, size_t *data) {
+static const char *header_of(const char *file, size_t length, size_t *data)
+{
   static char text[256];
   ASSERT(length >= 10);
   ASSERT(memcmp(file, "\x93NUMPY\x01\x00", 8) == 0);
@@ -26,15 +27,18 @@ static const char *header_of(const char *file, size_t length, size_t *data) {
   return text;
 }
 
-static bool exists(const char *path) {
+static bool exists(const char *path)
+{
   return access(path, F_OK) == 0;
 }
 
-static void part_of(const char *path, char *part, size_t size) {
+static void part_of(const char *path, char *part, size_t size)
+{
   snprintf(part, size, "%s.part", path);
 }
 
-TEST(npy_writes_a_table) {
+TEST(npy_writes_a_table)
+{
   const char *path = test_scratch("table.npy");
   char part[512];
   struct npy *npy = NULL;
@@ -61,7 +65,8 @@ TEST(npy_writes_a_table) {
   free(file);
 }
 
-TEST(npy_writes_a_vector) {
+TEST(npy_writes_a_vector)
+{
   const char *path = test_scratch("vector.npy");
   struct npy *npy = NULL;
   ASSERT_EQ(npy_open(&npy, path, NPY_FLOAT64, 0), 0);
@@ -80,7 +85,8 @@ TEST(npy_writes_a_vector) {
   free(file);
 }
 
-TEST(npy_writes_an_empty_table) {
+TEST(npy_writes_an_empty_table)
+{
   const char *path = test_scratch("empty.npy");
   struct npy *npy = NULL;
   ASSERT_EQ(npy_open(&npy, path, NPY_FLOAT64, 7), 0);
@@ -93,7 +99,8 @@ TEST(npy_writes_an_empty_table) {
   free(file);
 }
 
-TEST(npy_discard_leaves_nothing) {
+TEST(npy_discard_leaves_nothing)
+{
   const char *path = test_scratch("discard.npy");
   char part[512];
   struct npy *npy = NULL;
@@ -105,7 +112,8 @@ TEST(npy_discard_leaves_nothing) {
   ASSERT(!exists(part) && !exists(path));
 }
 
-TEST(npy_reports_a_missing_folder) {
+TEST(npy_reports_a_missing_folder)
+{
   struct npy *npy = NULL;
   ASSERT_EQ(npy_open(&npy, "/nowhere/at/all.npy", NPY_INT64, 1), ENOENT);
   ASSERT(npy == NULL);
@@ -114,7 +122,8 @@ TEST(npy_reports_a_missing_folder) {
 }
 
 /* The part file is made a link to /dev/full, where every write fails. */
-TEST(npy_reports_a_full_disk) {
+TEST(npy_reports_a_full_disk)
+{
   const char *path = test_scratch("full.npy");
   char part[512];
   struct npy *npy = NULL;
@@ -132,7 +141,8 @@ TEST(npy_reports_a_full_disk) {
   ASSERT(!exists(path) && !exists(part));
 }
 
-TEST(npy_reports_a_target_that_is_a_folder) {
+TEST(npy_reports_a_target_that_is_a_folder)
+{
   const char *path = test_scratch("folder.npy");
   struct npy *npy = NULL;
   ASSERT_EQ(mkdir(path, 0700), 0);
@@ -140,7 +150,8 @@ TEST(npy_reports_a_target_that_is_a_folder) {
   ASSERT(npy_close(npy) != 0);
 }
 
-TEST(npy_reports_short_memory) {
+TEST(npy_reports_short_memory)
+{
   const char *path = test_scratch("memory.npy");
   struct npy *npy = NULL;
   int status = ENOMEM;

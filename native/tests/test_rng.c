@@ -4,7 +4,8 @@
 #include "test.h"
 
 /* State 1, 2, 3, 4 gives these numbers by hand: 2*5 = 10, rotl 7 = 1280, *9 = 11520, and so on. */
-TEST(rng_is_xoshiro256_starstar) {
+TEST(rng_is_xoshiro256_starstar)
+{
   struct rng rng = {{1, 2, 3, 4}};
   ASSERT_EQ(rng_u64(&rng), UINT64_C(11520));
   ASSERT_EQ(rng_u64(&rng), UINT64_C(0));
@@ -13,7 +14,8 @@ TEST(rng_is_xoshiro256_starstar) {
 }
 
 /* The first outputs of splitmix64 from 0 are well known. */
-TEST(rng_is_seeded_by_splitmix64) {
+TEST(rng_is_seeded_by_splitmix64)
+{
   struct rng rng;
   rng_seed(&rng, 0);
   ASSERT_EQ(rng.s[0], UINT64_C(0xe220a8397b1dcdaf));
@@ -22,7 +24,8 @@ TEST(rng_is_seeded_by_splitmix64) {
   ASSERT_EQ(rng.s[3], UINT64_C(0xf88bb8a8724c81ec));
 }
 
-TEST(rng_streams_differ) {
+TEST(rng_streams_differ)
+{
   struct rng a;
   struct rng b;
   struct rng c;
@@ -41,7 +44,8 @@ TEST(rng_streams_differ) {
   ASSERT_EQ(rng_u64(&a), rng_u64(&b));
 }
 
-TEST(rng_doubles_fill_the_unit_interval) {
+TEST(rng_doubles_fill_the_unit_interval)
+{
   enum { N = 200000 };
   struct rng rng;
   rng_seed(&rng, 3);
@@ -57,7 +61,8 @@ TEST(rng_doubles_fill_the_unit_interval) {
   ASSERT_NEAR(squares / N - sum / N * (sum / N), 1.0 / 12, 0.001);
 }
 
-TEST(rng_exponential_has_its_mean) {
+TEST(rng_exponential_has_its_mean)
+{
   enum { N = 200000 };
   struct rng rng;
   rng_seed(&rng, 4);
@@ -74,7 +79,8 @@ TEST(rng_exponential_has_its_mean) {
 }
 
 /* Chi square of 10 cells, 9 degrees of freedom: 27.9 is passed by one in a thousand. */
-TEST(rng_below_is_even) {
+TEST(rng_below_is_even)
+{
   enum { N = 100000, CELLS = 10 };
   int seen[CELLS] = {0};
   struct rng rng;
@@ -93,7 +99,8 @@ TEST(rng_below_is_even) {
 }
 
 /* With a bound of 3/4 of the range a biased method would give the lower third twice as often. */
-TEST(rng_below_has_no_bias_for_large_bounds) {
+TEST(rng_below_has_no_bias_for_large_bounds)
+{
   enum { N = 30000 };
   uint64_t bound = UINT64_C(3) << 62;
   int low = 0;
@@ -105,7 +112,8 @@ TEST(rng_below_has_no_bias_for_large_bounds) {
   ASSERT_NEAR((double)low / N, 1.0 / 3, 0.012);
 }
 
-TEST(rng_below_of_small_bounds) {
+TEST(rng_below_of_small_bounds)
+{
   struct rng rng;
   rng_seed(&rng, 8);
   ASSERT_EQ(rng_below(&rng, 0), UINT64_C(0));
