@@ -46,6 +46,7 @@ struct cc_call {
 struct cc_ops {
   const char *name;
   bool ignores_notifications; /* there is no reaction point */
+  bool may_be_unpaced;        /* cfg->pace false: packets leave at line rate whatever the rate says */
   void (*start)(struct cc_state *cc, const struct cc_call *call);
   void (*on_notification)(struct cc_state *cc, const struct cc_call *call);       /* a CNP, or an echoed CE */
   void (*on_timer)(struct cc_state *cc, const struct cc_call *call);              /* the earliest deadline is due */

@@ -94,4 +94,4 @@ static void on_timer(struct cc_state *cc, const struct cc_call *call)
 }
 
 const struct cc_ops cc_ns3 = {
-    .name = "ns3", .start = start, .on_notification = on_notification, .on_timer = on_timer};
+    .name = "ns3", .may_be_unpaced = true, .start = start, .on_notification = on_notification, .on_timer = on_timer};

@@ -178,17 +178,11 @@ static void release_paced(struct sim *s, struct nic *n)
   }
 }
 
-static uint64_t paced_rate(const struct side *sd)
-{
-  uint64_t rate = sd->cc.cfg->pace ? sd->cc.rate_bps : sd->cc.line_bps;
-  return rate < sd->rate_limit ? rate : sd->rate_limit;
-}
-
 /* After a data packet has been taken from a QP: its pace, and whether it stays ready. */
 static void account_sent(struct sim *s, struct nic *n, uint32_t side, uint32_t bytes)
 {
   struct side *sd = &s->sides[side];
-  uint64_t rate = paced_rate(sd), wire_bytes = (uint64_t)bytes + s->job->wire.gap_bytes;
+  uint64_t rate = side_pace_bps(sd), wire_bytes = (uint64_t)bytes + s->job->wire.gap_bytes;
   bool paced = rate < s->ports[n->port].rate_bps && !sd->sends_requests;
   sd->next_avail = paced ? s->now + sim_tx_time(s, wire_bytes, rate) : s->now;
   if (!sd->ready)

@@ -111,8 +111,7 @@ uint32_t sched_hpcc_nic_next(struct sim *s, struct nic *n)
   n->order_last = i;
   uint32_t side = n->order_list[i], pkt = qp_next_packet(s, side);
   struct side *sd = &s->sides[side];
-  uint64_t rate = sd->cc.cfg->pace ? sd->cc.rate_bps : sd->cc.line_bps;
   if (pkt != NIL)
-    sd->next_avail = s->now + sim_tx_time(s, s->packets[pkt].bytes, min_u64(rate, sd->rate_limit));
+    sd->next_avail = s->now + sim_tx_time(s, (uint64_t)s->packets[pkt].bytes + s->job->wire.gap_bytes, side_pace_bps(sd));
   return pkt;
 }

@@ -533,6 +533,13 @@ static inline void sack_clear(struct sack_map *m, uint64_t psn)
   m->bits[psn % SACK_BITS / 64] &= ~(1ull << (psn % 64));
 }
 
+/* The rate that paces a side: the reaction point's and the flow's own limit. */
+static inline uint64_t side_pace_bps(const struct side *sd)
+{
+  bool unpaced = sd->cc_ops->may_be_unpaced && !sd->cc.cfg->pace;
+  return min_u64(unpaced ? sd->cc.line_bps : sd->cc.rate_bps, sd->rate_limit);
+}
+
 /* The side that a side talks to. */
 static inline uint32_t other_side(uint32_t side)
 {
