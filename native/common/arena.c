@@ -7,13 +7,17 @@
 
 /* No object can be larger than half the address space; less leaves room for headers and rounding. */
 static const size_t LARGEST = PTRDIFF_MAX / 2;
-enum { FIRST_CHUNK = 4096, LARGEST_CHUNK = 1 << 20 };
+enum {
+  UNIT = 8, /* alignment */
+  FIRST_CHUNK = 4096,
+  LARGEST_CHUNK = 1 << 20,
+};
 
 /* One block from the system; the payload follows the header. */
 struct chunk {
   struct chunk *next;
   size_t size; /* payload bytes */
-  alignas(max_align_t) unsigned char payload[];
+  alignas(UNIT) unsigned char payload[];
 };
 
 struct arena {
@@ -67,7 +71,7 @@ static struct chunk *grow(struct arena *arena, size_t size)
 
 void *arena_alloc(struct arena *arena, size_t size)
 {
-  const size_t unit = alignof(max_align_t);
+  const size_t unit = UNIT;
   if (size > LARGEST) {
     return NULL;
   }

@@ -12,7 +12,8 @@ struct arena *arena_new(void);
 /* Frees the arena and everything allocated from it. NULL is allowed. */
 void arena_free(struct arena *arena);
 
-/* Returns `size` zeroed bytes aligned for any type, or NULL when memory is short. A size of 0 gives a valid pointer. */
+/* Returns `size` zeroed bytes aligned for pointers, 64-bit integers and doubles, or NULL when memory is short. A size
+ * of 0 gives a valid pointer. */
 void *arena_alloc(struct arena *arena, size_t size);
 
 /* Like arena_alloc() for `count` elements of `size` bytes; NULL also when the product overflows. */
