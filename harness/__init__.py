@@ -31,9 +31,10 @@ from harness.core.topology import Topology
 from harness.core.units import GB, GBPS, KB, MB, MBPS, MS, NS, PS, US, GiB, KiB, MiB, S
 
 __all__ = [
-    "GB", "GBPS", "KB", "MB", "MBPS", "MS", "NS", "PS", "US", "Ack", "Arrivals", "Buffer", "Capability", "Cnp",
-    "ConfigError", "Counter", "Dcqcn", "DrainRate", "Ecmp", "Ecn", "EcnProfile", "Ets", "Fabric", "Flow", "Flows",
-    "GiB", "HarnessError", "Impair", "KiB", "Limit", "LinkDown", "LinkRate", "LinkUp", "Measurement", "MiB", "Missing",
-    "Nic", "Pattern", "PauseStorm", "Pfc", "Qos", "QosChange", "RunResult", "S", "Scenario", "Topology", "Transport",
-    "Verb", "Verdict", "Watchdog", "approx", "at_least", "at_most", "between", "equals", "is_missing", "within",
+    "GB", "GBPS", "KB", "MB", "MBPS", "MS", "NS", "PS", "US", "Ack", "Arrivals", "Buffer", "Capability",
+    "Cnp", "ConfigError", "Counter", "Dcqcn", "DrainRate", "Ecmp", "Ecn", "EcnProfile", "Ets", "Fabric",
+    "Flow", "Flows", "GiB", "HarnessError", "Impair", "KiB", "Limit", "LinkDown", "LinkRate", "LinkUp",
+    "Measurement", "MiB", "Missing", "Nic", "Pattern", "PauseStorm", "Pfc", "Qos", "QosChange",
+    "RunResult", "S", "Scenario", "Topology", "Transport", "Verb", "Verdict", "Watchdog", "approx",
+    "at_least", "at_most", "between", "equals", "is_missing", "within",
 ]  # fmt: skip

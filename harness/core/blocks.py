@@ -1,7 +1,7 @@
 """The configuration blocks of a job, with the keys, defaults and ranges of docs/job-format.md.
 
-A block given in a scenario or topology file holds only some keys; `given(block)` returns those. Keys name their base
-unit, so a bare number is clear; text with a unit is welcome (`interval_ps: 4us`).
+A block given in a scenario or topology file holds only some keys; `given(block)` returns those. Keys name
+their base unit, so a bare number is clear; text with a unit is welcome (`interval_ps: 4us`).
 """
 
 from __future__ import annotations
@@ -317,7 +317,10 @@ def complete(block: Block) -> Json:
 
 
 def _plain(block: Block, *, only_set: bool) -> Json:
-    """Dump by the class of each value: pydantic would dump a chosen block (cc, wire) by its declared base class."""
+    """Dump by the class of each value.
+
+    Pydantic would go by the declared class, which for a chosen block (cc, wire) is a base without keys.
+    """
     names = [name for name in type(block).model_fields if not only_set or name in block.model_fields_set]
     return {name: _plain_value(getattr(block, name), only_set) for name in names}
 

@@ -1,4 +1,7 @@
-"""What a suite may need and a fabric may offer. Suites are skipped for a lack of these and for nothing else."""
+"""What a suite may need and a fabric may offer.
+
+Suites are skipped for a lack of these and for nothing else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The vendor-neutral vocabulary of counters. Drivers map vendors' names to it; nothing else knows those names."""
+"""The vendor-neutral vocabulary of counters.
+
+Drivers map vendors' names to it; nothing else knows those names.
+"""
 
 from __future__ import annotations
 

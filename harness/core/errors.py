@@ -86,15 +86,15 @@ class TransportError(HarnessError):
     """A command could not be run on a lab machine."""
 
 
-class HostUnreachable(TransportError):
+class HostUnreachable(TransportError):  # noqa: N818 - says what happened
     """The machine does not answer."""
 
 
-class CommandFailed(TransportError):
+class CommandFailed(TransportError):  # noqa: N818 - says what happened
     """The command ran and ended with an error."""
 
 
-class CommandTimeout(TransportError):
+class CommandTimeout(TransportError):  # noqa: N818 - says what happened
     """The command did not end in time."""
 
 
@@ -102,11 +102,11 @@ class DriverError(HarnessError):
     """A NIC or switch driver cannot do its work."""
 
 
-class CounterUnavailable(DriverError):
+class CounterUnavailable(DriverError):  # noqa: N818 - says what happened
     """The device does not offer this counter."""
 
 
-class UnexpectedOutput(DriverError):
+class UnexpectedOutput(DriverError):  # noqa: N818 - says what happened
     """The device printed something the driver does not know."""
 
 
@@ -114,7 +114,7 @@ class EngineError(HarnessError):
     """The traffic generator failed on a host."""
 
 
-class AgentLost(EngineError):
+class AgentLost(EngineError):  # noqa: N818 - says what happened
     """The agent's process or its connection is gone."""
 
 
@@ -122,14 +122,15 @@ class CompletionError(EngineError):
     """A work request completed with an error status."""
 
 
-class PeerMismatch(EngineError):
+class PeerMismatch(EngineError):  # noqa: N818 - says what happened
     """Two agents do not agree on what to exchange."""
 
 
 class SimError(HarnessError):
     """The simulator did not produce a result.
 
-    `exit_code` is that of its process, negative for a signal, None when it never ran; `detail` is what it said.
+    `exit_code` is that of its process, negative for a signal, None when it never ran; `detail` is what it
+    said.
     """
 
     def __init__(self, message: str, *, exit_code: int | None = None, detail: str | None = None) -> None:

@@ -70,7 +70,10 @@ class LinkRate:
 
 @model
 class PauseStorm:
-    """A host sends pause frames whatever its buffers say; `interval` None sends them gapless (half the quanta time)."""
+    """A host sends pause frames whatever its buffers say.
+
+    `interval` None sends them gapless (half the quanta time).
+    """
 
     kind: ClassVar[str] = "pause_storm"
     target: ClassVar[str] = "port"
@@ -113,9 +116,12 @@ class DrainRate:
 
 @model
 class Impair:
-    """Something is done to data packets of a flow: to those in `packets` (0-based, PSN order) or to a random `fraction`.
+    """Something is done to data packets of a flow.
 
-    `iteration` is the n-th transmission of a packet; `delay` belongs to action "delay"; `qp` is the QP within the flow.
+    It is done to those in `packets` (0-based, PSN order) or to a random `fraction`.
+
+    `iteration` is the n-th transmission of a packet; `delay` belongs to action "delay"; `qp` is the QP
+    within the flow.
     """
 
     kind: ClassVar[str] = "impair"
@@ -179,7 +185,10 @@ EVENTS: dict[str, type[Event]] = {
 
 
 def event_from(value: object, info: ValidationInfo) -> Event:
-    """Build an event of a file's mapping; an event passes through. Raise ConfigError when the kind is unknown."""
+    """Build an event of a file's mapping; an event passes through.
+
+    Raise ConfigError when the kind is unknown.
+    """
     if isinstance(value, Event):
         return value
     if not isinstance(value, dict):

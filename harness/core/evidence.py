@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 class Missing:
     """No data, and why.
 
-    Arithmetic with it gives it back; truth, ordering, conversion to a number and comparison with anything but another
-    Missing raise TypeError, so that no check passes on it by accident. In text it reads `no data`. The builtins
-    `min` and `max` order their arguments and so raise: use `lowest` and `highest`.
+    Arithmetic with it gives it back; truth, ordering, conversion to a number and comparison with anything
+    but another Missing raise TypeError, so that no check passes on it by accident. In text it reads `no
+    data`. The builtins `min` and `max` order their arguments and so raise: use `lowest` and `highest`.
     """
 
     __slots__ = ("reason",)
@@ -45,7 +45,7 @@ class Missing:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Missing):
             return self.reason == other.reason
-        self._refuse()
+        return self._refuse()
 
     def _refuse(self, *_: object) -> NoReturn:
         raise TypeError(f"no data: {self.reason}")

@@ -75,8 +75,9 @@ _RANGES_OR_NONE: dict[str, tuple[int, int]] = {"flow_label": (0, 2**20 - 1), "ud
 class Flow:
     """Messages from one host port to another; the fields are those of docs/job-format.md, in its base units.
 
-    `messages` 0 sends until the end of the scenario. `after` names flows that must be complete at this flow's source
-    first. `rate_bps` 0 is line rate; `window_bytes`, `max_outstanding` and `message_interval_ps` 0 set no bound.
+    `messages` 0 sends until the end of the scenario. `after` names flows that must be complete at this
+    flow's source first. `rate_bps` 0 is line rate; `window_bytes`, `max_outstanding` and
+    `message_interval_ps` 0 set no bound.
 
     Raises:
         ConfigError: a value out of its range, a flow to itself, or a verb that the transport does not have.
@@ -167,8 +168,9 @@ def _check_range(flow: str, key: str, value: object, bounds: tuple[int, int]) ->
 class Pattern(Protocol):
     """Whatever makes flows: one class a module in `harness.patterns`, a frozen dataclass or pydantic model.
 
-    The same topology and seed always give the same flows; names are unique within the pattern. A pattern whose number
-    of flows can explode offers `flow_count(topology) -> int` as well, which is asked before anything is expanded.
+    The same topology and seed always give the same flows; names are unique within the pattern. A pattern
+    whose number of flows can explode offers `flow_count(topology) -> int` as well, which is asked before
+    anything is expanded.
     """
 
     def flows(self, topology: Topology, seed: int) -> Sequence[Flow] | Iterable[Flow]:
@@ -206,17 +208,20 @@ class Flows:
     def __repr__(self) -> str:
         return f"Flows({list(self.items)!r})"
 
-    def flow_count(self, topology: Topology) -> int:
+    def flow_count(self, topology: Topology) -> int:  # noqa: ARG002 - the seam of all patterns
         """Return the number of flows."""
         return len(self.items)
 
-    def flows(self, topology: Topology, seed: int) -> Sequence[Flow]:
+    def flows(self, topology: Topology, seed: int) -> Sequence[Flow]:  # noqa: ARG002
         """Return the listed flows."""
         return self.items
 
     @classmethod
     def from_fields(cls, fields: dict[str, object], context: dict[str, object] | None) -> Flows:
-        """Build it from a mapping of a file; raise pydantic's ValidationError with the place of what is wrong."""
+        """Build it from a mapping of a file.
+
+        Raise pydantic's ValidationError with the place of what is wrong.
+        """
         refuse_unknown_keys(fields, ["pattern", "flows"])
         wanted = {key: value for key, value in fields.items() if key != "pattern"}
         return cls(_FLOW_LISTS.validate_python(wanted, context=context).flows)

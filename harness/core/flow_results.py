@@ -40,7 +40,10 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class FlowResult:
-    """One flow; the fields are those of docs/job-format.md. What the result lacks or does not know is Missing."""
+    """One flow; the fields are those of docs/job-format.md.
+
+    What the result lacks or does not know is Missing.
+    """
 
     name: str
     src: str
@@ -154,7 +157,10 @@ class FlowSet(Sequence[FlowResult]):
         return found
 
     def of(self, which: Pattern | str) -> FlowSet:
-        """Narrow to the flows a pattern made, or to those whose names begin with a text; ConfigError when none."""
+        """Narrow to the flows a pattern made, or to those whose names begin with a text.
+
+        Raises ConfigError when there are none.
+        """
         if isinstance(which, str):
             return self._chosen(lambda flow: flow.name.startswith(which), f"flows named {which!r}…")
         index = next((i for i, pattern in enumerate(self.patterns) if pattern is which), None)

@@ -1,4 +1,7 @@
-"""From a scenario on a topology to a job: every default filled in, every pattern expanded (docs/job-format.md)."""
+"""From a scenario on a topology to a job (docs/job-format.md).
+
+Every default is filled in and every pattern expanded.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,8 @@ def compile_job(
     """Return the job as plain data; the same arguments always give the same job.
 
     Raises:
-        ConfigError: a flow, an event or a trace names what does not exist, or there are more than a million flows.
+        ConfigError: a flow, an event or a trace names what does not exist, or there are more than a million
+        flows.
     """
     return job_of(scenario, topology, expand(scenario, topology, seed), seed, output_dir, trace)
 
@@ -66,7 +70,8 @@ def compile_job(
 def expand(scenario: Scenario, topology: Topology, seed: int) -> Expansion:
     """Let every pattern make its flows, and check them against the topology.
 
-    Flows of a pattern whose names an earlier pattern took get `~2` (`~3`, …) appended, all of that pattern alike.
+    Flows of a pattern whose names an earlier pattern took get `~2` (`~3`, …) appended, all of that pattern
+    alike.
     """
     _refuse_absurd_counts(scenario.patterns, topology)
     flows: list[Flow] = []
@@ -159,7 +164,10 @@ def _flows_of(pattern: Pattern, topology: Topology, seed: int, room: int) -> lis
 
 
 def _renamed(flows: list[Flow], taken: set[str]) -> list[Flow]:
-    """Append a number to all names of a pattern when one of them is taken; `after` within the pattern follows."""
+    """Append a number to all names of a pattern when one of them is taken.
+
+    What its flows wait for (`after`) is renamed with them.
+    """
     names = {flow.name for flow in flows}
     if not names & taken:
         return flows

@@ -2,10 +2,12 @@
 
 A limit is a value that can be called: `at_least(95)(97.2)` is a Verdict, `str(at_least(95))` is `≥ 95`.
 
-MARGINAL means: the value holds, but lies within `margin` of the bound. It passes, and the report shows it. The margin of
-`at_least` and `at_most` is 2 % of the bound unless given (0 for a bound of 0); the other limits have none unless given.
+MARGINAL means: the value holds, but lies within `margin` of the bound. It passes, and the report shows it.
+The margin of `at_least` and `at_most` is 2 % of the bound unless given (0 for a bound of 0); the other
+limits have none unless given.
 
-No data is never a pass: None, Missing, NaN, infinities and whatever is not a number give INVALID with a reason.
+No data is never a pass: None, Missing, NaN, infinities and whatever is not a number give INVALID with a
+reason.
 """
 
 from __future__ import annotations
@@ -23,13 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DEFAULT_MARGIN = 0.02
-"""Part of a one-sided bound that counts as near it. Our choice: run-to-run spread of line-rate goodput is about 1 %."""
+"""Part of a one-sided bound that counts as near it.
+
+Our choice: run-to-run spread of line-rate goodput is about 1 %.
+"""
 
 
 class Verdict(Enum):
     """The outcome of a check, from good to useless; ordered."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105
     MARGINAL = "MARGINAL"
     FAIL = "FAIL"
     INVALID = "INVALID"
@@ -86,6 +91,7 @@ class Limit:
             raise ConfigError("a margin is zero or more", value=self.margin)
 
     def __call__(self, value: object) -> Verdict:
+        """Judge a value."""
         return judge(value, self)
 
     def __str__(self) -> str:
@@ -98,7 +104,10 @@ class Limit:
         return (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
 
     def is_near(self, value: float) -> bool:
-        """Tell whether a number that holds lies within the margin of a bound; the margin 0 has nothing near."""
+        """Tell whether a number that holds lies within the margin of a bound.
+
+        With a margin of 0 nothing is near.
+        """
         if self.margin == 0:
             return False
         bounds = (bound for bound in (self.low, self.high) if bound is not None)
@@ -133,14 +142,20 @@ class Measurement:
 def at_least(
     low: float, *, margin: float | None = None, margin_abs: float | None = None, source: str | None = None
 ) -> Limit:
-    """The value is `low` or more. `margin` is a part of the bound (0.02 = 2 %), `margin_abs` in the value's unit."""
+    """The value is `low` or more.
+
+    `margin` is a part of the bound (0.02 = 2 %), `margin_abs` in the value's unit.
+    """
     return Limit(low=_bound(low), margin=_margin(low, margin, margin_abs), source=source)
 
 
 def at_most(
     high: float, *, margin: float | None = None, margin_abs: float | None = None, source: str | None = None
 ) -> Limit:
-    """The value is `high` or less. `margin` is a part of the bound (0.02 = 2 %), `margin_abs` in the value's unit."""
+    """The value is `high` or less.
+
+    `margin` is a part of the bound (0.02 = 2 %), `margin_abs` in the value's unit.
+    """
     return Limit(high=_bound(high), margin=_margin(high, margin, margin_abs), source=source)
 
 
@@ -167,7 +182,10 @@ def approx(
     margin_abs: float = 0.0,
     source: str | None = None,
 ) -> Limit:
-    """The value is this one within `rel` (a part of it) or `abs` (in its unit); exactly one of the two is given."""
+    """The value is this one within `rel` (a part of it) or `abs` (in its unit).
+
+    Exactly one of the two is given.
+    """
     if (rel is None) == (abs is None):
         raise ConfigError(
             "approx needs either rel or abs", hint="approx(100, rel=0.01) or approx(100, abs=1)"
@@ -252,7 +270,10 @@ def _margin(bound: float, margin: float | None, margin_abs: float | None) -> flo
 
 
 def _bound(value: object) -> float:
-    """Return the bound as a plain number; raise ConfigError when it is none (a bound may come from a measurement)."""
+    """Return the bound as a plain number.
+
+    Raise ConfigError when it is none (a bound may come from a measurement).
+    """
     number = plain(value)
     if number is None or isinstance(number, Missing) or not_a_number(number):
         raise ConfigError("a limit needs a finite number", hint=not_a_number(value))

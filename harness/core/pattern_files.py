@@ -1,7 +1,7 @@
 """Traffic patterns in files: `{pattern: incast, senders: 8, …}`.
 
-Patterns are found by name in `harness.patterns` when a file asks for one; nothing here knows which there are. Anything
-with a `flows` method can stand in a scenario built in Python.
+Patterns are found by name in `harness.patterns` when a file asks for one; nothing here knows which there
+are. Anything with a `flows` method can stand in a scenario built in Python.
 """
 
 from __future__ import annotations

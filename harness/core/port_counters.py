@@ -52,8 +52,8 @@ COUNTED = frozenset((*_LISTS, *_TOTALS, *_DROPS, Counter.DROPS)) | {
 class CounterTable:
     """Counters over some ports and priorities: `table[Counter.DROPS]` is one number, or Missing.
 
-    `at`, `hosts`, `switches` and `priority` narrow it. Peaks give the highest value, all others the sum. A port that
-    lacks the counter makes the whole figure Missing: what is not known is not 0.
+    `at`, `hosts`, `switches` and `priority` narrow it. Peaks give the highest value, all others the sum. A
+    port that lacks the counter makes the whole figure Missing: what is not known is not 0.
     """
 
     ports: Mapping[str, PortResult]
@@ -109,18 +109,11 @@ class CounterTable:
     def _raw(self, port: PortResult, counter: Counter) -> Any:
         if counter in _LISTS:
             return self._of_list(port.get(_LISTS[counter]), counter)
+        if self.only_priority is None:
+            return _of_port(port, counter)
         if counter in _TOTALS:
-            key = _TOTALS[counter]
-            if self.only_priority is None:
-                return port.get(key)
-            return self._of_list(port.get(f"{key}_prio"), counter)
-        if self.only_priority is not None:
-            return Missing(f"{counter} is not kept by priority")
-        if counter is Counter.DROPS:
-            return _sum(port.get("drops"))
-        if counter in _DROPS:
-            return _mapping(port.get("drops")).get(_DROPS[counter])
-        return _mapping(port.get("nic")).get(counter.key)
+            return self._of_list(port.get(f"{_TOTALS[counter]}_prio"), counter)
+        return Missing(f"{counter} is not kept by priority")
 
     def _of_list(self, values: Any, counter: Counter) -> Any:
         if not isinstance(values, list) or len(values) != 8:
@@ -128,6 +121,17 @@ class CounterTable:
         if self.only_priority is not None:
             return values[self.only_priority]
         return max(values) if counter.aggregation is Aggregation.MAX else sum(values)
+
+
+def _of_port(port: PortResult, counter: Counter) -> Any:
+    """Return what a port keeps as one number."""
+    if counter in _TOTALS:
+        return port.get(_TOTALS[counter])
+    if counter is Counter.DROPS:
+        return _sum(port.get("drops"))
+    if counter in _DROPS:
+        return _mapping(port.get("drops")).get(_DROPS[counter])
+    return _mapping(port.get("nic")).get(counter.key)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
 """Quality of service as a lab engineer says it: what is lossless, what is marked, who slows down.
 
-Each class becomes keys of the `nic` and `switch` blocks of a job (docs/job-format.md); a field has the name of its key
-without the unit, for its type carries that. What is left out keeps the job's default: no PFC, no marking, no DCQCN,
-MTU 1024, CNPs in priority 6, priorities 6 and 7 strict.
+Each class becomes keys of the `nic` and `switch` blocks of a job (docs/job-format.md); a field has the name
+of its key without the unit, for its type carries that. What is left out keeps the job's default: no PFC, no
+marking, no DCQCN, MTU 1024, CNPs in priority 6, priorities 6 and 7 strict.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ class EcnProfile:
 class Ecn:
     """Marking on switches: none up to `kmin`, probability `pmax` at `kmax`, everything above.
 
-    Thresholds that are given serve every port. Without them each port has 4 KB and 16 KB per Gb/s of its rate: 400 KB
-    and 1600 KB at 100 Gb/s. `profiles` sets them per port rate. `wred_drop` drops what is not ECN-capable instead.
+    Thresholds that are given serve every port. Without them each port has 4 KB and 16 KB per Gb/s of its
+    rate: 400 KB and 1600 KB at 100 Gb/s. `profiles` sets them per port rate. `wred_drop` drops what is not
+    ECN-capable instead.
     """
 
     kmin: Bytes | None = None
@@ -134,10 +135,13 @@ PRESETS = {"paper": "dcqcn", "mlx5": "mlx5", "ns3": "ns3"}
 
 @model
 class Dcqcn:
-    """Reaction to notifications, by preset; every parameter may be changed under its name in docs/job-format.md.
+    """Reaction to notifications, by preset.
 
-    `paper` is the machine of the SIGCOMM 2015 paper and spaces CNPs 50 µs apart, `mlx5` the fixed-point one of mlx5
-    firmware (4 µs), `ns3` that of the HPCC ns-3 model, where marks return in acknowledgements; `Qos.cnp` overrides.
+    Every parameter may be changed under its name in docs/job-format.md.
+
+    `paper` is the machine of the SIGCOMM 2015 paper and spaces CNPs 50 µs apart, `mlx5` the fixed-point one
+    of mlx5 firmware (4 µs), `ns3` that of the HPCC ns-3 model, where marks return in acknowledgements;
+    `Qos.cnp` overrides.
     """
 
     preset: Literal["paper", "mlx5", "ns3"] = "paper"
@@ -196,7 +200,10 @@ class Dcqcn:
 
 @model
 class Cnp:
-    """When a receiver notifies: mode, least interval and what it is kept for; `priority` of the CNP itself."""
+    """When a receiver notifies: mode, least interval and what it is kept for.
+
+    `priority` is that of the CNP itself.
+    """
 
     mode: Literal["cnp", "ack_echo", "none"] = "cnp"
     interval: Duration = 4_000_000
@@ -261,7 +268,10 @@ class Buffer:
 
 @model
 class Ack:
-    """One acknowledgement per `every` packets; `priority` None is that of the flow; `strict` goes before all data."""
+    """One acknowledgement per `every` packets.
+
+    `priority` None is that of the flow; `strict` goes before all data.
+    """
 
     every: Positive = 1
     priority: Priority | None = None
@@ -346,7 +356,10 @@ class Qos:
         return block
 
     def to_switch(self, rates_bps: Iterable[int] = ()) -> Json:
-        """Return the keys of the job's `switch` block that this sets; `rates_bps` are the port rates of the topology."""
+        """Return the keys of the job's `switch` block that this sets.
+
+        `rates_bps` are the port rates of the topology.
+        """
         block: Json = {}
         if self.ecn is not None:
             block["ecn"] = self.ecn.to_switch(rates_bps)

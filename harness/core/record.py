@@ -1,7 +1,10 @@
-"""What a test session leaves behind: the one thing that reports read. docs/record-format.md describes the files.
+"""What a test session leaves behind: the one thing that reports read.
 
-While a session runs, each finished test is one line of JSON appended to a journal, so that what finished is readable
-after Ctrl-C or a crash; at the end the whole record is written as one JSON document (harness.core.record_files).
+docs/record-format.md describes the files.
+
+While a session runs, each finished test is one line of JSON appended to a journal, so that what finished is
+readable after Ctrl-C or a crash; at the end the whole record is written as one JSON document
+(harness.core.record_files).
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ FORMAT = 1
 class Outcome(StrEnum):
     """How a test ended: a verdict, or why there is none."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105
     MARGINAL = "MARGINAL"
     FAIL = "FAIL"
     INVALID = "INVALID"
@@ -45,8 +48,11 @@ class Outcome(StrEnum):
         return self in (Outcome.PASS, Outcome.MARGINAL, Outcome.SKIPPED)
 
 
-def encode_value(value: float | int | Missing | None) -> object:
-    """Return a value as JSON can hold it: `{"missing": reason}`, `{"not_finite": "nan"}`, a number or null."""
+def encode_value(value: float | Missing | None) -> object:
+    """Return a value as JSON can hold it.
+
+    That is `{"missing": reason}`, `{"not_finite": "nan"}`, a number or null.
+    """
     if isinstance(value, Missing):
         return {"missing": value.reason}
     if isinstance(value, float) and not math.isfinite(value):
@@ -108,7 +114,8 @@ class SeriesRecord:
 class ScenarioRecord:
     """One scenario that a test executed, and what came back.
 
-    `scenario` is the text a scenario file would hold; `events` are lines for people; `ended` as in the result.
+    `scenario` is the text a scenario file would hold; `events` are lines for people; `ended` as in the
+    result.
     """
 
     number: int

@@ -1,7 +1,7 @@
 """Records on disk: a journal of JSON lines while tests run, one JSON document at the end.
 
-docs/record-format.md describes both. A journal that ends in the middle of a line is read up to there, and the record
-says so in `problems`.
+docs/record-format.md describes both. A journal that ends in the middle of a line is read up to there, and
+the record says so in `problems`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from harness.core.errors import ConfigError
 from harness.core.record import RunRecord, TestRecord
@@ -35,7 +35,7 @@ class RecordWriter:
         del header["tests"], header["problems"], header["finished"]
         self._append({"record": "run", **header})
 
-    def __enter__(self) -> RecordWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

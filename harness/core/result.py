@@ -27,8 +27,8 @@ RESULT_FILE, JOB_FILE = "result.json", "job.json"
 class RunResult:
     """What a fabric measured in one run. Whatever is absent is Missing, never 0.
 
-    `job` is the job that was run, `raw` the result as it was read, `folder` where its files are (None: kept nowhere).
-    `expansion` and `scenario` are None for a result that was read back from a folder.
+    `job` is the job that was run, `raw` the result as it was read, `folder` where its files are (None: kept
+    nowhere). `expansion` and `scenario` are None for a result that was read back from a folder.
     """
 
     job: Mapping[str, Any]

@@ -71,7 +71,10 @@ class Graph:
         return self._distance[dst]
 
     def islands(self) -> Mapping[str, frozenset[str]]:
-        """Return for each host the islands its ports are in: connected groups of switches, or one direct wire."""
+        """Return for each host the islands its ports are in.
+
+        An island is a connected group of switches, or one direct wire.
+        """
         island = self._switch_islands()
         found: dict[str, set[str]] = {host: set() for host in self.hosts}
         for a, b in self.wires:

@@ -1,7 +1,8 @@
 """Everything done to a fabric in one run: traffic, QoS, timed events, how long, and what is sampled.
 
-A scenario is data. Suites build it in Python; `roce run` reads it from YAML (design.md, section 4) with the same keys.
-The raw blocks `wire`, `time`, `nic` and `switch` hold keys of docs/job-format.md and win over `qos`.
+A scenario is data. Suites build it in Python; `roce run` reads it from YAML (design.md, section 4) with the
+same keys. The raw blocks `wire`, `time`, `nic` and `switch` hold keys of docs/job-format.md and win over
+`qos`.
 """
 
 from __future__ import annotations
@@ -95,13 +96,15 @@ FlowNames = Annotated[
 class Scenario:
     """One run. `traffic` is one pattern or several; `until` is "done" (all flows complete) or "duration".
 
-    Giving `duration` alone runs for that long; with `until="done"` it is the limit (10 s unless given), and flows that
-    are not complete then make the result invalid. `drain` lets packets in flight arrive after `duration`.
-    `sample_every` 0 records no series. `may_fail` names flows (a trailing `*` stands for the rest) whose failure is
-    expected. `topology` and `seed` are those of a scenario file; a fabric that is already reserved has its own.
+    Giving `duration` alone runs for that long; with `until="done"` it is the limit (10 s unless given), and
+    flows that are not complete then make the result invalid. `drain` lets packets in flight arrive after
+    `duration`. `sample_every` 0 records no series. `may_fail` names flows (a trailing `*` stands for the
+    rest) whose failure is expected. `topology` and `seed` are those of a scenario file; a fabric that is
+    already reserved has its own.
 
     Raises:
-        ConfigError: a value that is wrong in itself; what depends on the topology is checked by `compile_job`.
+        ConfigError: a value that is wrong in itself; what depends on the topology is checked by
+        `compile_job`.
     """
 
     traffic: Traffic
@@ -183,7 +186,8 @@ class Scenario:
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of scenario files."""
         schema = _adapter().json_schema()
-        events = [{"type": "object", "required": ["at", kind], "properties": dict.fromkeys(event_keys(each), {})}
+        events = [{"type": "object", "required": ["at", kind], "properties": dict.fromkeys(event_keys(each),
+        {})}
                   for kind, each in EVENTS.items()]  # fmt: skip
         schema["properties"]["events"] = {"type": "array", "items": {"anyOf": events}}
         pattern = {"type": "object", "properties": {"pattern": {"type": "string"}}, "required": ["pattern"]}

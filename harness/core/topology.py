@@ -9,7 +9,8 @@ A topology file lists nodes and links, or names a regular shape under `generate`
     links:
       - {endpoints: ["h1:p0", "sw1:e1"], rate: 100Gbps, delay: 1us}
 
-A port is written `node:port`. The order of a node's ports is that of its `ports` or `nics`, then that of the links.
+A port is written `node:port`. The order of a node's ports is that of its `ports` or `nics`, then that of the
+links.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ class Topology:
     """Nodes and the links between their ports, checked on creation.
 
     Raises:
-        ConfigError: an endpoint that dangles, a port or link used twice, a rate of 0, no hosts, hosts without a path.
+        ConfigError: an endpoint that dangles, a port or link used twice, a rate of 0, no hosts, hosts
+        without a path.
     """
 
     file_keys: ClassVar[tuple[str, ...]] = ("generate",)
@@ -260,14 +262,17 @@ class Topology:
     def paths(self, src: str, dst: str) -> tuple[Route, ...]:
         """Return all shortest paths between two host ports, each as the ports packets leave by.
 
-        `("h1:p0", "leaf1:e9", "spine1:e2", "leaf2:e1")`: each port stands for one direction of one link. A host name
-        means its first port. Hosts never forward. Raises ConfigError when there is no path.
+        `("h1:p0", "leaf1:e9", "spine1:e2", "leaf2:e1")`: each port stands for one direction of one link. A
+        host name means its first port. Hosts never forward. Raises ConfigError when there is no path.
         """
         return self._graph.paths(self.host_port(src), self.host_port(dst))
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> Topology:
-        """Read a topology by name (`topologies/<name>.yaml`) or from a file; raise ConfigError when it is wrong."""
+        """Read a topology by name (`topologies/<name>.yaml`) or from a file.
+
+        Raise ConfigError when it is wrong.
+        """
         path = find(name_or_path)
         return cls.from_document(load_yaml(path), default_name=path.stem)
 

@@ -1,8 +1,9 @@
 """Quantities and their units.
 
-Times are whole picoseconds, sizes whole bytes, rates whole bits per second; fractions are floats from 0 to 1. In files
-a quantity is text with its unit (`100Gbps`, `20MB`, `1MiB`, `1us`, `5%`); Python code may also give the number in the
-base unit (`20 * MB`). `KB`, `MB`, `GB` are powers of 1000, `KiB`, `MiB`, `GiB` powers of 1024.
+Times are whole picoseconds, sizes whole bytes, rates whole bits per second; fractions are floats from 0 to
+1. In files a quantity is text with its unit (`100Gbps`, `20MB`, `1MiB`, `1us`, `5%`); Python code may also
+give the number in the base unit (`20 * MB`). `KB`, `MB`, `GB` are powers of 1000, `KiB`, `MiB`, `GiB` powers
+of 1024.
 """
 
 from __future__ import annotations

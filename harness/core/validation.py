@@ -1,7 +1,8 @@
 """Models people write, and one clear error for each thing that is wrong in them.
 
-`@model` makes a frozen pydantic dataclass: positional arguments work, unknown keys are refused with the closest match,
-and building one in Python raises ConfigError. Validators raise ConfigError too; `config_error` adds where it was.
+`@model` makes a frozen pydantic dataclass: positional arguments work, unknown keys are refused with the
+closest match, and building one in Python raises ConfigError. Validators raise ConfigError too;
+`config_error` adds where it was.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True, strict=False)
 def model(cls: type[T]) -> type[T]:
     """Make a validated frozen dataclass of the class; wrong arguments raise ConfigError.
 
-    Instances compare by value and are hashable when their fields are. `file_keys` of the class names keys that its own
-    before-validator takes out of a file's mapping.
+    Instances compare by value and are hashable when their fields are. `file_keys` of the class names keys
+    that its own before-validator takes out of a file's mapping.
     """
     names: list[str] = []
 
@@ -57,7 +58,7 @@ def _speaking(init: Callable[..., None], name: str, positional: list[str]) -> Ca
     """Wrap a constructor so that a wrong argument is a ConfigError that names the class."""
 
     @functools.wraps(init)
-    def __init__(self: object, *args: object, **kwargs: object) -> None:
+    def init_or_explain(self: object, *args: object, **kwargs: object) -> None:
         named = dict(zip(positional, args, strict=False))
         if len(args) <= len(positional) and not named.keys() & kwargs.keys():
             args, kwargs = (), {**named, **kwargs}  # so that errors name the argument and not its position
@@ -66,7 +67,7 @@ def _speaking(init: Callable[..., None], name: str, positional: list[str]) -> Ca
         except ValidationError as error:
             raise config_error(error, root=name) from None
 
-    return __init__
+    return init_or_explain
 
 
 def refuse_unknown_keys(given: Mapping[Any, object], known: Iterable[str]) -> None:
@@ -113,21 +114,29 @@ def _translated(detail: ErrorDetails, file: str | None, lines: Mapping[Path, int
     )
 
 
+_WORDS: dict[str, tuple[str, str | None, bool]] = {
+    **dict.fromkeys(("missing", "missing_argument"), ("this key is missing", None, False)),
+    **dict.fromkeys(
+        ("dataclass_type", "model_type", "dict_type", "mapping_type", "model_attributes_type"),
+        ("expected a mapping (key: value), got {kind}", None, True),
+    ),
+    **dict.fromkeys(
+        ("list_type", "tuple_type", "set_type", "frozen_set_type"),
+        ("expected a list, got {kind}", None, True),
+    ),
+    **dict.fromkeys(("literal_error", "enum"), ("not one of the choices", "choices are {expected}", True)),
+    **dict.fromkeys(("extra_forbidden", "unexpected_keyword_argument"), ("unknown key", None, False)),
+    "unexpected_positional_argument": ("too many positional arguments", None, False),
+}
+"""pydantic's type of an error → message, hint, and whether the value is shown."""
+
+
 def _plain_words(detail: ErrorDetails) -> tuple[str, str | None, bool]:
-    """Return message, hint and whether the value belongs in the message, for one of pydantic's error types."""
-    kind, context = detail["type"], detail.get("ctx", {})
-    if kind in ("missing", "missing_argument"):
-        return "this key is missing", None, False
-    if kind in ("dataclass_type", "model_type", "dict_type", "mapping_type", "model_attributes_type"):
-        return f"expected a mapping (key: value), got {_kind_of(detail['input'])}", None, True
-    if kind in ("list_type", "tuple_type", "set_type", "frozen_set_type"):
-        return f"expected a list, got {_kind_of(detail['input'])}", None, True
-    if kind in ("literal_error", "enum"):
-        return "not one of the choices", f"choices are {context.get('expected')}", True
-    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        return "unknown key", None, False
-    if kind == "unexpected_positional_argument":
-        return "too many positional arguments", None, False
+    """Return message, hint and whether to show the value, for one of pydantic's error types."""
+    if detail["type"] in _WORDS:
+        message, hint, with_value = _WORDS[detail["type"]]
+        parts = {"kind": _kind_of(detail["input"]), "expected": detail.get("ctx", {}).get("expected")}
+        return message.format(**parts), hint and hint.format(**parts), with_value
     text = detail["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return text[:1].lower() + text[1:], None, True
 
@@ -166,7 +175,10 @@ def path_of(text: str) -> Path:
 
 
 def check_name(name: object, what: str) -> str:
-    """Return the name of a node, a port or a flow; raise ConfigError when it holds what a reference cannot."""
+    """Return the name of a node, a port or a flow.
+
+    Raise ConfigError when it holds what a reference cannot.
+    """
     if not isinstance(name, str) or not name or len(name) > 200:
         raise ConfigError(f"{what} needs a name of 1 to 200 characters", value=name)
     if any(char.isspace() or char in ":/,\"'" or not char.isprintable() for char in name):

@@ -19,7 +19,10 @@ LOAD_SLACK_PS = 100 * US
 """Time a paced flow may take beyond its asked load; a hundred round trips of a lab."""
 
 HEADER_BYTES = 98
-"""Most wire bytes besides payload of a RoCEv2 write over IPv4: 14+20+8+12+16+4+4 and 20 of preamble and gap."""
+"""Most wire bytes besides payload of a RoCEv2 write over IPv4.
+
+14+20+8+12+16+4+4 and 20 of preamble and gap.
+"""
 
 SHOWN = 3
 """Most names that a reason lists."""
@@ -81,7 +84,10 @@ def _flows_ended(job: Mapping[str, Any], flows: FlowSet, may_fail: Sequence[str]
 
 
 def _load_reached(job: Mapping[str, Any], raw: Mapping[str, Any], flows: FlowSet) -> Iterator[str]:
-    """A paced flow that nothing held back must have sent at its rate; otherwise the load asked for was not there."""
+    """A paced flow that nothing held back must have sent at its rate.
+
+    Otherwise the load asked for was not there.
+    """
     asked = {flow["name"]: flow for flow in job.get("flows") or ()}
     shared = _ports_with_other_load(job)
     short = []
@@ -107,12 +113,18 @@ def _is_plainly_paced(wanted: Mapping[str, Any]) -> bool:
 
 
 def _ports_with_other_load(job: Mapping[str, Any]) -> set[str]:
-    """Source ports that also send flows without a rate: there the share of a paced flow is up to the scheduler."""
+    """Source ports that also send flows without a rate.
+
+    There the share of a paced flow is up to the scheduler.
+    """
     return {flow["src"] for flow in job.get("flows") or () if not _is_plainly_paced(flow)}
 
 
 def _was_held_back(flow: FlowResult, raw: Mapping[str, Any]) -> bool:
-    """Whether the network, and not the generator, explains a lower rate: congestion control, loss or pause."""
+    """Whether the network, and not the generator, explains a lower rate.
+
+    Congestion control, loss or pause.
+    """
     if flow.status in (FlowStatus.FAILED, FlowStatus.NOT_STARTED):
         return True
     causes = (

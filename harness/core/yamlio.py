@@ -1,7 +1,7 @@
 """YAML files with line numbers, and one clear ConfigError for whatever is wrong with them.
 
-Only plain data is read: mappings, lists and scalars. Duplicate keys, tags that build objects, recursive aliases, alias
-bombs, deep nesting, other encodings than UTF-8 and empty files are refused.
+Only plain data is read: mappings, lists and scalars. Duplicate keys, tags that build objects, recursive
+aliases, alias bombs, deep nesting, other encodings than UTF-8 and empty files are refused.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _refuse_deep_nesting(text: str, file: str) -> None:
         for event in yaml.parse(text, Loader=_Loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
-                line = event.start_mark.line + 1
+                mark = event.start_mark
+                line = None if mark is None else mark.line + 1
                 raise ConfigError(f"nested more than {MAX_DEPTH} deep", file=file, line=line)
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(error, text, file) from None

@@ -1,7 +1,7 @@
 """The simulated fabric: every scenario becomes a job for `roce-sim`, run as a process of its own.
 
-A crash of the simulator is an exit code here, never a crash of the tests. A run writes into a folder with `.partial` in
-its name, which gets its real name only when the result is whole.
+A crash of the simulator is an exit code here, never a crash of the tests. A run writes into a folder with
+`.partial` in its name, which gets its real name only when the result is whole.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.bindings.sim.process import SimProcess, find_simulator
 from harness.core.capability import Capability
@@ -47,8 +47,8 @@ def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> SimF
 class SimFabric:
     """A fabric whose executor is `roce-sim`.
 
-    `progress` is called as runs proceed. `timeout_s` kills a run that takes longer by the wall clock; None waits.
-    Folders of runs that were not given a place are removed by `close`.
+    `progress` is called as runs proceed. `timeout_s` kills a run that takes longer by the wall clock; None
+    waits. Folders of runs that were not given a place are removed by `close`.
     """
 
     name = "sim"
@@ -81,8 +81,9 @@ class SimFabric:
     ) -> RunResult:
         """Simulate a scenario and return the result.
 
-        With `output` the folder of the run gets that name, replacing that of an earlier run; otherwise it lives until
-        `close`. It holds `job.json`, `result.json`, and the series and traces. After an error nothing is left of it.
+        With `output` the folder of the run gets that name, replacing that of an earlier run; otherwise it
+        lives until `close`. It holds `job.json`, `result.json`, and the series and traces. After an error
+        nothing is left of it.
 
         Raises:
             ConfigError: the scenario does not fit the topology, or `output` cannot be written.
@@ -105,7 +106,7 @@ class SimFabric:
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch = None
 
-    def __enter__(self) -> SimFabric:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -32,7 +32,7 @@ EXIT_GOOD, EXIT_FAILED, EXIT_BAD_JOB = 0, 1, 2
 
 
 def find_simulator() -> Path:
-    """Return the program: $ROCE_SIM, else beside the running Python, on PATH, or in the build folder of the sources.
+    """Return the program: that of $ROCE_SIM, else beside Python, on PATH, or in the build folder.
 
     Raises SimError that says how to get it.
     """
@@ -45,7 +45,8 @@ def find_simulator() -> Path:
         if _is_program(candidate):
             return candidate
     raise SimError(
-        f"there is no {PROGRAM}: build it with `make setup` or `pip install -e .`, or name it in the variable ROCE_SIM"
+        f"there is no {PROGRAM}: build it with `make setup` or `pip install -e .`, "
+        "or name it in the variable ROCE_SIM"
     )
 
 
