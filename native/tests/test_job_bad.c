@@ -134,6 +134,7 @@ static const struct bad_job {
      "must be an integer from 1 to 1000000000000000, is 0"},
     {"\"sw1:e1\", \"rate_bps\": 100000000000", "\"sw1:e1\", \"rate_bps\": \"100G\"", "links[0].rate_bps", 10, 45, "is \"100G\""},
     {"\"sw1:e1\", \"rate_bps\": 100000000000", "\"sw1:e1\"", "links[0]", 10, 3, "a link needs the key 'rate_bps'"},
+    {"\"sw1:e1\",", "\"sw1:e1\", \"ber\": 18446744073709551615,", "links[0].ber", 10, 40, "is 18446744073709551615"},
     {"\"sw1:e1\",", "\"sw1:e1\", \"ber\": 1,", "links[0].ber", 10, 40, "must be at least 0 and less than 1, is 1"},
     {"\"sw1:e1\",", "\"sw1:e1\", \"bandwidth\": 1,", "links[0].bandwidth", 10, 33, "unknown key 'bandwidth' in a link"},
 
@@ -167,6 +168,10 @@ static const struct bad_job {
     {F1, "65536, \"after_delay_ps\": 5}", "flows[0].after_delay_ps", 0, 0, "has no flow in 'after' to count from"},
     {F1, "65536, \"messages\": 0}", "flows[1].after[0]", 0, 0, "\"f1\" names a flow that never completes (messages 0)"},
     {"[\"f1\"]}", "[\"f1\", \"f1\"]}", "flows[1].after[1]", 15, 88, "\"f1\" names a flow twice"},
+    {"[\"f1\"]}", "[\"f1\"]}, {\"name\": \"f3\", \"src\": \"h2:p0\", \"dst\": \"h1:p0\", \"message_bytes\": 1, \"after\": [\"f4\"]},"
+     "{\"name\": \"f4\", \"src\": \"h2:p0\", \"dst\": \"h1:p0\", \"message_bytes\": 1, \"after\": [\"f3\"]}", "flows[2].after", 0, 0,
+     "flows wait for each other in a circle: f3 -> f4 -> f3"},
+    {"\"sw1:e2\", \"b\": \"h2:p0\"", "\"sw1:e2\", \"b\": \"sw2:e2\"", "flows[0].dst", 14, 41, "port h2:p0 has no link"},
     {"\"f2\", \"src\"", "\"f1\", \"src\"", "flows[1].name", 15, 12, "\"f1\" is the name of flows[0] already"},
     {"\"dst\": \"h2:p0\"", "\"dst\": \"h1:p0\"", "flows[0].dst", 14, 41, "flow goes from h1:p0 to itself"},
     {"\"dst\": \"h2:p0\"", "\"dst\": \"h3:p0\"", "flows[0].dst", 14, 41, "there is no path from h1:p0 to h3:p0"},

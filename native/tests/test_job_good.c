@@ -362,6 +362,22 @@ TEST(job_ecn_null_switches_marking_off)
   free(text);
 }
 
+TEST(job_watchdog_null_switches_it_off)
+{
+  char *text =
+      job_text_replace(job_text_base, "\"switch\": {}", "\"switch\": {\"pfc\": {\"watchdog\": {\"poll_ps\": 7000}}}");
+  char *full = job_text_replace(text, "[\"e1\", \"e2\", \"e3\", \"e4\"]",
+                                "[\"e1\", \"e2\"], \"switch\": {\"pfc\": {\"watchdog\": null}}");
+  struct job *job = job_text_parse(full);
+  ASSERT(job->nodes[4].sw->pfc.watchdog.enabled);
+  ASSERT_EQ(job->nodes[4].sw->pfc.watchdog.poll_ps, UINT64_C(7000));
+  ASSERT(!job->nodes[3].sw->pfc.watchdog.enabled);
+  ASSERT_EQ(job->nodes[3].sw->pfc.watchdog.poll_ps, 100000 * US);
+  job_free(job);
+  free(full);
+  free(text);
+}
+
 TEST(job_flow_defaults)
 {
   struct job *job = job_text_parse(job_text_base);
@@ -454,6 +470,49 @@ TEST(job_paths_do_not_lead_through_hosts)
     ASSERT_CONTAINS(error.message, "there is no path from a:0");
     free(bad);
   }
+}
+
+/* Four switches in a row between the hosts; without one of the cables there is no way. */
+TEST(job_paths_lead_through_many_switches)
+{
+  static const char text[] = "{\"format\":1,\"nodes\":[{\"name\":\"a\",\"kind\":\"host\",\"ports\":[\"0\"]},"
+                             "{\"name\":\"z\",\"kind\":\"host\",\"ports\":[\"0\"]},"
+                             "{\"name\":\"s\",\"kind\":\"switch\",\"ports\":[\"0\",\"1\"]},{\"name\":\"t\",\"kind\":"
+                             "\"switch\",\"ports\":[\"0\",\"1\"]},"
+                             "{\"name\":\"u\",\"kind\":\"switch\",\"ports\":[\"0\",\"1\"]},{\"name\":\"v\",\"kind\":"
+                             "\"switch\",\"ports\":[\"0\",\"1\"]}],"
+                             "\"links\":[{\"a\":\"a:0\",\"b\":\"s:0\",\"rate_bps\":1,\"delay_ps\":0},"
+                             "{\"a\":\"u:1\",\"b\":\"v:0\",\"rate_bps\":1,\"delay_ps\":0},{\"a\":\"t:0\",\"b\":\"s:1\","
+                             "\"rate_bps\":1,\"delay_ps\":0},"
+                             "{\"a\":\"t:1\",\"b\":\"u:0\",\"rate_bps\":1,\"delay_ps\":0},{\"a\":\"v:1\",\"b\":\"z:0\","
+                             "\"rate_bps\":1,\"delay_ps\":0}],"
+                             "\"flows\":[{\"name\":\"x\",\"src\":\"a:0\",\"dst\":\"z:0\",\"message_bytes\":1}]}";
+  struct job_error error;
+  char *cut = job_text_replace(text, "{\"a\":\"t:1\",\"b\":\"u:0\",\"rate_bps\":1,\"delay_ps\":0},", "");
+  job_free(job_text_parse(text));
+  ASSERT(job_parse(cut, strlen(cut), &error) == NULL);
+  ASSERT_STR(error.path, "flows[0].dst");
+  ASSERT_CONTAINS(error.message, "there is no path from a:0 to z:0");
+  free(cut);
+}
+
+/* A host sees only what it sends and receives itself. */
+TEST(job_after_must_be_visible_at_the_source)
+{
+  char *link =
+      job_text_replace(job_text_base, "{\"a\": \"h3:p0\", \"b\": \"sw2:e1\"", "{\"a\": \"h3:p0\", \"b\": \"sw1:e3\"");
+  char *seen =
+      job_text_replace(link, "\"src\": \"h2:p0\", \"dst\": \"h1:p0\"", "\"src\": \"h2:p0\", \"dst\": \"h3:p0\"");
+  char *unseen =
+      job_text_replace(link, "\"src\": \"h2:p0\", \"dst\": \"h1:p0\"", "\"src\": \"h3:p0\", \"dst\": \"h1:p0\"");
+  struct job_error error;
+  job_free(job_text_parse(seen));
+  ASSERT(job_parse(unseen, strlen(unseen), &error) == NULL);
+  ASSERT_STR(error.path, "flows[1].after[0]");
+  ASSERT_CONTAINS(error.message, "\"f1\" names a flow that neither starts nor ends at h3");
+  free(unseen);
+  free(seen);
+  free(link);
 }
 
 TEST(job_events_are_sorted_and_stable)
@@ -641,6 +700,47 @@ TEST(job_messages_clip_long_names)
     ASSERT(job_parse(text, strlen(text), &error) == NULL);
     ASSERT_CONTAINS(error.message, "€...");
   }
+}
+
+/* Two ports with the longest names do not fit into the message: it is cut, between characters. */
+TEST(job_messages_are_cut_between_characters)
+{
+  for (size_t pad = 0; pad < 4; pad++) {
+    char name[201] = "";
+    char text[4096];
+    struct job_error error;
+    memset(name, 'x', pad);
+    while (strlen(name) + 3 <= 200) {
+      strcat(name, "€");
+    }
+    sprintf(text,
+            "{\"format\":1,\"nodes\":[{\"name\":\"%s\",\"kind\":\"host\",\"ports\":[\"%s\",\"p\",\"q\"]},"
+            "{\"name\":\"m\",\"kind\":\"host\",\"ports\":[\"%s\",\"p\"]}],\"links\":[{\"a\":\"%s:%s\",\"b\":\"m:p\","
+            "\"rate_bps\":1,\"delay_ps\":0},{\"a\":\"%s:p\",\"b\":\"m:%s\",\"rate_bps\":1,\"delay_ps\":0}],"
+            "\"flows\":[{\"name\":\"f\",\"src\":\"%s:%s\",\"dst\":\"m:%s\",\"message_bytes\":1}]}",
+            name, name, name, name, name, name, name, name, name, name);
+    ASSERT(job_parse(text, strlen(text), &error) == NULL);
+    ASSERT_CONTAINS(error.message, "there is no path from");
+    size_t length = strlen(error.message);
+    ASSERT(length > 500 && length < sizeof error.message);
+    ASSERT(error.message[length - 1] != (char)0xE2 && error.message[length - 1] != (char)0x82);
+  }
+}
+
+/* Only the first of many ports are listed. */
+TEST(job_messages_list_some_ports)
+{
+  char text[4096];
+  struct job_error error;
+  size_t used = (size_t)sprintf(text, "{\"format\":1,\"nodes\":[{\"name\":\"h\",\"kind\":\"host\",\"ports\":[");
+  for (int i = 0; i < 100; i++) {
+    used += (size_t)sprintf(text + used, "%s\"port%d\"", i == 0 ? "" : ",", i);
+  }
+  sprintf(text + used,
+          "]}],\"flows\":[],\"links\":[{\"a\":\"h:port100\",\"b\":\"h:port1\",\"rate_bps\":1,\"delay_ps\":0}]}");
+  ASSERT(job_parse(text, strlen(text), &error) == NULL);
+  ASSERT_CONTAINS(error.message, "\"h:port100\" names a port that node h does not have; its ports are: port0, port1,");
+  ASSERT_CONTAINS(error.message, ", ...");
 }
 
 /* Time grows with the size of the job, not with its square. */
