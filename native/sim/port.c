@@ -194,11 +194,12 @@ static void receive_pfc(struct sim *s, uint32_t port, uint32_t pkt)
     telemetry_pfc(s, port, k);
   packet_free(s, pkt);
   p->control_rx++;
-  if (quanta > 0)
+  if (quanta > 0) {
     p->ev[prio].rx_pause++;
-  else
+    p->ev[prio].last_pause_rx = s->now;
+  } else {
     p->ev[prio].rx_resume++;
-  p->ev[prio].last_pause_rx = s->now;
+  }
   if (!(cfg->mask & 1u << prio) || (p->ignore_mask & 1u << prio))
     return;
   if (quanta > 0) {

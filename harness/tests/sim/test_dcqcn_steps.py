@@ -242,7 +242,7 @@ def test_the_ns3_machine_may_be_told_not_to_pace(tmp_path: Path) -> None:
     work = chain(
         1,
         [flow("f", "h0", "h1", 1_000_000)],
-        nic={"cc": {"algorithm": "ns3", "pace": False}, "cnp": {"interval_ps": 0}},
+        nic={"cc": {"algorithm": "ns3", "pace": False}, "cnp": {"mode": "ack_echo"}},
         events=[{"at_ps": 0, "kind": "impair", "flow": "f", "action": "mark", "fraction": 1.0}],
     )
     slowed = flow_of(run(work), "f")
