@@ -86,15 +86,15 @@ class TransportError(HarnessError):
     """A command could not be run on a lab machine."""
 
 
-class HostUnreachable(TransportError):  # noqa: N818 - says what happened
+class HostUnreachable(TransportError):
     """The machine does not answer."""
 
 
-class CommandFailed(TransportError):  # noqa: N818 - says what happened
+class CommandFailed(TransportError):
     """The command ran and ended with an error."""
 
 
-class CommandTimeout(TransportError):  # noqa: N818 - says what happened
+class CommandTimeout(TransportError):
     """The command did not end in time."""
 
 
@@ -102,11 +102,11 @@ class DriverError(HarnessError):
     """A NIC or switch driver cannot do its work."""
 
 
-class CounterUnavailable(DriverError):  # noqa: N818 - says what happened
+class CounterUnavailable(DriverError):
     """The device does not offer this counter."""
 
 
-class UnexpectedOutput(DriverError):  # noqa: N818 - says what happened
+class UnexpectedOutput(DriverError):
     """The device printed something the driver does not know."""
 
 
@@ -114,7 +114,7 @@ class EngineError(HarnessError):
     """The traffic generator failed on a host."""
 
 
-class AgentLost(EngineError):  # noqa: N818 - says what happened
+class AgentLost(EngineError):
     """The agent's process or its connection is gone."""
 
 
@@ -122,7 +122,7 @@ class CompletionError(EngineError):
     """A work request completed with an error status."""
 
 
-class PeerMismatch(EngineError):  # noqa: N818 - says what happened
+class PeerMismatch(EngineError):
     """Two agents do not agree on what to exchange."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -77,7 +78,8 @@ def save(record: RunRecord, path: Path) -> None:
     except OSError as error:
         raise ConfigError(f"cannot write the record: {error.strerror}", file=path) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone already, or never was
+            partial.unlink()
 
 
 def load(path: Path) -> RunRecord:

@@ -186,9 +186,10 @@ class Scenario:
     def json_schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of scenario files."""
         schema = _adapter().json_schema()
-        events = [{"type": "object", "required": ["at", kind], "properties": dict.fromkeys(event_keys(each),
-        {})}
-                  for kind, each in EVENTS.items()]  # fmt: skip
+        events = [
+            {"type": "object", "required": ["at", kind], "properties": {key: {} for key in event_keys(each)}}
+            for kind, each in EVENTS.items()
+        ]
         schema["properties"]["events"] = {"type": "array", "items": {"anyOf": events}}
         pattern = {"type": "object", "properties": {"pattern": {"type": "string"}}, "required": ["pattern"]}
         schema["properties"]["traffic"] = {"type": "array", "items": pattern, "minItems": 1}
