@@ -322,23 +322,15 @@ static void sack_clear_range(struct sack_map *m, uint64_t from, uint64_t to)
     sack_clear(m, psn);
 }
 
-/* Moves recover_next to the next packet that is missing below the highest PSN known to have arrived. */
+/* Moves recover_next to the next packet to send again: missing below the highest PSN known to have arrived, and not sent again
+ * yet. What is sent again and lost again waits for the timeout. */
 static bool has_lost_packet(struct side *sd)
 {
-  if (!sd->recovering)
-    return false;
   if (sd->recover_next < sd->psn_una)
     sd->recover_next = sd->psn_una;
   while (sd->recover_next < sd->sack_high && sack_test(sd->sacked, sd->recover_next))
     sd->recover_next++;
   return sd->recover_next < sd->sack_high;
-}
-
-static void enter_recovery(struct side *sd)
-{
-  sd->recovering = true;
-  sd->recover_next = sd->psn_una;
-  sd->recover_end = sd->psn_max;
 }
 
 void qp_sack(struct sim *s, uint32_t side, uint64_t psn)
@@ -347,10 +339,7 @@ void qp_sack(struct sim *s, uint32_t side, uint64_t psn)
   if (sd->sacked == NULL || psn < sd->psn_una || psn >= sd->psn_max)
     return;
   sack_set(sd->sacked, psn);
-  if (psn > sd->sack_high)
-    sd->sack_high = psn;
-  if (!sd->recovering)
-    enter_recovery(sd);
+  sd->sack_high = max_u64(sd->sack_high, psn);
   nic_side_changed(s, side);
 }
 
@@ -362,7 +351,7 @@ static bool is_window_bound(const struct sim *s, const struct side *sd)
   uint64_t window = f->job->window_bytes;
   if (sd->sacked != NULL && sd->psn_next >= sd->psn_una + SACK_BITS)
     return true;
-  if (window == 0 || f->job->verb == VERB_READ)
+  if (window == 0 || f->job->verb == VERB_READ || f->job->verb == VERB_ATOMIC) /* responses answer what was asked for */
     return false;
   if (sd->cc.cfg->variable_window)
     window = max_u64(1, (uint64_t)((unsigned __int128)window * sd->cc.rate_bps / sd->cc.line_bps));
@@ -375,11 +364,16 @@ static bool may_request(const struct sim *s, const struct side *sd)
   return message - sd->messages_done < nic_cfg_of(s, sd)->max_rd_atomic;
 }
 
-bool qp_can_send(const struct sim *s, const struct side *sd)
+bool qp_must_repeat(struct side *sd)
+{
+  return sd->sacked != NULL && has_lost_packet(sd);
+}
+
+bool qp_can_send(const struct sim *s, struct side *sd)
 {
   if (sd->state != SIDE_ACTIVE || s->stopping)
     return false;
-  if (sd->sacked != NULL && has_lost_packet((struct side *)(uintptr_t)sd))
+  if (qp_must_repeat(sd))
     return true;
   if (sd->psn_next >= sd->psn_end)
     return false;
@@ -420,7 +414,7 @@ static void count_sent(struct sim *s, struct side *sd, struct packet *k)
 static void next_data(struct sim *s, struct side *sd, struct packet *k)
 {
   const struct flow *f = &s->flows[sd->flow];
-  if (sd->sacked != NULL && has_lost_packet(sd)) {
+  if (qp_must_repeat(sd)) {
     uint64_t psn = sd->recover_next++;
     fill_data(s, sd, k, psn, (uint32_t)(psn % f->packets_per_message));
   } else {
@@ -504,11 +498,8 @@ void qp_acknowledge(struct sim *s, uint32_t side, uint64_t psn)
   f->bytes_acked += payload_between(f, before, psn);
   if (sd->psn_next < psn)
     set_next_psn(s, sd, psn);
-  if (sd->sacked != NULL) {
+  if (sd->sacked != NULL)
     sack_clear_range(sd->sacked, before, psn);
-    if (sd->recovering && psn >= sd->recover_end)
-      sd->recovering = false;
-  }
   qp_retry_progress(s, side);
   complete_up_to(s, side, psn);
   if (sd->state == SIDE_RNR_WAIT)
@@ -522,9 +513,11 @@ void qp_nak(struct sim *s, uint32_t side, uint64_t psn)
   struct side *sd = &s->sides[side];
   s->nics[sd->nic].count.packet_seq_err++;
   s->flows[sd->flow].naks_received++;
-  bool progress = psn > sd->psn_una;
+  bool progress = psn > sd->psn_una, late = psn < sd->psn_una;
   qp_acknowledge(s, side, psn);
   if (sd->state != SIDE_ACTIVE || sd->sacked != NULL) /* a SACK in the same packet says what is missing */
+    return;
+  if (late && nic_cfg_of(s, sd)->loss_recovery != RECOVER_GO_BACK_0) /* overtaken by a later ACK */
     return;
   if (progress || may_retry(s, side))
     qp_go_back(s, side, psn);
@@ -561,9 +554,9 @@ static void time_out(struct sim *s, uint32_t side)
   sd->retry_deadline = NEVER;
   if (!may_retry(s, side))
     return;
-  if (sd->sacked != NULL) {
-    enter_recovery(sd);
-    sd->sack_high = max_u64(sd->sack_high, sd->psn_una + 1);
+  if (sd->sacked != NULL) { /* all that is outstanding and not known to have arrived is taken for lost */
+    sd->recover_next = sd->psn_una;
+    sd->sack_high = sd->psn_max;
     nic_side_changed(s, side);
   } else {
     qp_go_back(s, side, sd->psn_una);

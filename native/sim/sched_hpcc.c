@@ -24,9 +24,9 @@ void nic_add_sender(struct sim *s, uint32_t side)
   n->order_list[n->n_order++] = side;
 }
 
-static bool has_bytes_left(const struct side *sd)
+static bool has_bytes_left(struct side *sd)
 {
-  return sd->state == SIDE_ACTIVE && sd->psn_next < sd->psn_end;
+  return sd->state == SIDE_ACTIVE && (sd->psn_next < sd->psn_end || qp_must_repeat(sd));
 }
 
 static bool is_finished(const struct side *sd)
@@ -66,7 +66,7 @@ static uint32_t choose(struct sim *s, struct nic *n)
   bool met_finished = false;
   for (uint32_t k = 1; k <= n->n_order && chosen == NIL; k++) {
     uint32_t i = (k + n->order_last) % n->n_order;
-    const struct side *sd = &s->sides[n->order_list[i]];
+    struct side *sd = &s->sides[n->order_list[i]];
     if (!(paused & 1u << sd->prio) && has_bytes_left(sd) && qp_can_send(s, sd)) {
       if (sd->next_avail <= s->now)
         chosen = i;
@@ -81,7 +81,7 @@ static void arm_wake(struct sim *s, struct nic *n)
 {
   uint64_t at = NEVER;
   for (uint32_t i = 0; i < n->n_order; i++) {
-    const struct side *sd = &s->sides[n->order_list[i]];
+    struct side *sd = &s->sides[n->order_list[i]];
     if (has_bytes_left(sd))
       at = min_u64(at, sd->next_avail);
   }

@@ -237,8 +237,8 @@ struct side {
   uint64_t *post_times; /* ring of posting times of messages not complete */
   uint32_t post_cap;
   struct sack_map *sacked;
-  uint64_t sack_high, recover_next, recover_end;
-  bool recovering;
+  uint64_t sack_high;    /* highest PSN known to have arrived out of order, or an end of what a timeout gave up */
+  uint64_t recover_next; /* packets before it that were missing have been sent again */
   /* receiving */
   uint64_t expected;    /* next PSN in order */
   uint32_t expected_index; /* its index within the message */
@@ -410,7 +410,8 @@ void qp_sack(struct sim *s, uint32_t side, uint64_t psn);
 void qp_rnr_nak(struct sim *s, uint32_t side, uint64_t psn, uint32_t timer_code);
 void qp_update_posted(struct sim *s, uint32_t side);
 void qp_retry_progress(struct sim *s, uint32_t side);
-bool qp_can_send(const struct sim *s, const struct side *sd);
+bool qp_can_send(const struct sim *s, struct side *sd);
+bool qp_must_repeat(struct side *sd); /* selective repeat: a packet is known to be missing */
 uint32_t qp_next_packet(struct sim *s, uint32_t side);
 void qp_arm_cc(struct sim *s, uint32_t side);
 void qp_packet_gone(struct sim *s, const struct packet *p, bool delivered); /* a data packet has reached its target or is lost */
