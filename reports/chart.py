@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.decimate import FloatArray, decimate, peak
+from reports.text import count, with_unit
 
 # The drawing area of the SVG in its own units; CSS stretches it to the width and height of the page.
 WIDTH, HEIGHT = 1000, 300
@@ -23,6 +24,9 @@ MAX_LINES = 8
 MAX_DRAWN_POINTS = 900
 # Labels of horizontal lines closer than this (percent of the height) would print over each other.
 MIN_LABEL_GAP = 9.0
+
+# Base units that read better with a prefix.
+SCALED_UNITS = ("B", "b/s")
 
 _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
@@ -126,9 +130,9 @@ def line_chart(
     """Draw `columns` over one time axis, or return None when no column holds a single sample.
 
     `unit` is the base unit of the values: "B" and "b/s" get an SI prefix, "%" and others are printed as they are. At
-    most `MAX_LINES` columns, those with the highest peaks, are drawn; the others are counted in `omitted`.
+    most `MAX_LINES` columns, those with the highest peaks, are drawn; `omitted` tells of the others.
     """
-    drawn, rest = _by_peak(columns)
+    drawn, left_out = _to_draw(columns)
     if not drawn:
         return None
     x = _time_axis(drawn, moments)
@@ -146,16 +150,36 @@ def line_chart(
         y_ticks=tuple(_y_tick(value, y.text(value), y) for value in y.ticks),
         thresholds=_spread([_y_tick(t.value, f"{t.label} {y.text(t.value)}", y) for t in thresholds]),
         moments=tuple(_moment(number, moment, x) for number, moment in enumerate(moments, 1)),
-        omitted=_omitted(rest, y),
+        omitted=left_out,
     )
 
 
-def _by_peak(columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
-    """Split the columns that have samples into those to draw, in their given order, and the quieter rest."""
+def constant_level(columns: Sequence[Column]) -> float | None:
+    """The value that all columns have all the time, None when there is more to see (or nothing at all)."""
+    values = [column.values[~np.isnan(column.values)] for column in columns]
+    samples = np.concatenate(values) if values else np.zeros(0)
+    return float(samples[0]) if samples.size and (samples == samples[0]).all() else None
+
+
+def si_text(value: float, unit: str) -> str:
+    """A value with four digits and, for bytes and bits per second, an SI prefix: "4.243 MB"."""
+    scale, prefix = _si(value) if unit in SCALED_UNITS and value else (1.0, "")
+    return with_unit(f"{float(f'{value / scale:.4g}'):g}", f"{prefix}{unit}")
+
+
+def _to_draw(columns: Sequence[Column]) -> tuple[list[Column], str]:
+    """The columns with the highest peaks, in their given order, and a sentence on those left out."""
     full = [column for column in columns if not math.isnan(peak(column.values))]
-    loudest = sorted(range(len(full)), key=lambda i: -peak(full[i].values))
-    chosen = set(loudest[:MAX_LINES])
-    return [c for i, c in enumerate(full) if i in chosen], [c for i, c in enumerate(full) if i not in chosen]
+    moving = [column for column in full if np.nanmax(np.abs(column.values)) > 0] or full[:1]
+    loudest = sorted(range(len(moving)), key=lambda index: -peak(moving[index].values))
+    chosen = sorted(loudest[:MAX_LINES])
+    return [moving[index] for index in chosen], _left_out(len(full) - len(moving), len(moving) - len(chosen))
+
+
+def _left_out(zero: int, quieter: int) -> str:
+    parts = [f"{count(quieter, 'line')} with lower peaks"] if quieter else []
+    parts += [f"{count(zero, 'line')} at zero throughout"] if zero else []
+    return f"Not drawn: {', '.join(parts)}." if parts else ""
 
 
 def _time_axis(columns: Sequence[Column], moments: Sequence[Moment]) -> _Axis:
@@ -178,7 +202,7 @@ def _value_axis(unit: str, columns: Sequence[Column], thresholds: Sequence[Thres
     low, high = min(0.0, lowest), max(highest, 0.0)
     if high <= low:
         high = low + 1.0
-    scale, prefix = _si(high) if unit in ("B", "b/s") else (1.0, "")
+    scale, prefix = _si(high) if unit in SCALED_UNITS else (1.0, "")
     ticks = _nice_ticks(low / scale, high / scale * 1.04, 5)
     return _Axis(low, high * 1.04, scale, f"{prefix}{unit}", tuple(t * scale for t in ticks))
 
@@ -259,11 +283,3 @@ def _stroke(points: list[tuple[int, int]]) -> str:
         if i in (0, len(points) - 1) or not points[i - 1][1] == point[1] == points[i + 1][1]
     ]
     return "M" + "L".join(f"{px} {py}" for px, py in kept)
-
-
-def _omitted(rest: Sequence[Column], y: _Axis) -> str:
-    if not rest:
-        return ""
-    highest = max(peak(column.values) for column in rest)
-    noun = "line" if len(rest) == 1 else "lines"
-    return f"{len(rest)} quieter {noun} not drawn (highest {y.text(float(f'{highest:.4g}'))} {y.unit})."

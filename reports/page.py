@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from harness.core.measure import Verdict
@@ -10,7 +11,7 @@ from harness.core.record import Outcome, RunRecord, TestRecord
 from reports.measurements import measurement_views
 from reports.runs import run_view
 from reports.text import clean, count, duration, one_line, shell_word
-from reports.view import CountView, FactView, LinkView, PageView, PlanView, TestView
+from reports.view import CountView, FactView, LinkView, MeasurementView, PageView, PlanView, TestView
 
 STAMP = "SIMULATED"
 TITLE = "RoCE fabric validation"
@@ -108,13 +109,13 @@ def view_of(record: RunRecord, test: TestRecord, number: int) -> TestView:
         verdict=test.outcome.value,
         style=STYLES[test.outcome],
         headline=headline.strip(),
-        criterion=clean(test.docstring).strip(),
+        criterion=_paragraphs(test.docstring),
         plan_ids=tuple(one_line(plan_id) for plan_id in test.plan_ids),
         control=_control(test),
         fabric=" · ".join(one_line(text) for text in (record.fabric, topology, f"seed {record.seed}") if text),
         duration=duration(sum(test.durations_s.values())) if test.durations_s else "",
         message=message.strip("\n"),
-        measurements=measurement_views(test.measurements),
+        measurements=_measurements(test),
         runs=tuple(run_view(run) for run in test.runs),
         repeat=repeat_command(record, test),
         simulated=test.simulated,
@@ -153,7 +154,24 @@ def _control(test: TestRecord) -> str:
         return ""
     failed = sum(measurement.verdict is Verdict.FAIL for measurement in test.measurements)
     broken = one_line(test.control) or "Something is broken on purpose"
+    if not test.measurements:
+        return f"{broken}: at least one measurement must fail."
     return f"{broken}: at least one measurement must fail; {failed} of {len(test.measurements)} did."
+
+
+def _measurements(test: TestRecord) -> tuple[MeasurementView, ...]:
+    """The measurements; those that a working negative control made fail are told from failures of the product."""
+    views = measurement_views(test.measurements)
+    if not (test.negative_control and test.outcome is Outcome.PASS):
+        return views
+    return tuple(
+        replace(view, verdict="FAIL, intended", style="control") if view.style == "fail" else view for view in views
+    )
+
+
+def _paragraphs(docstring: str) -> str:
+    """Docstrings are wrapped for source code: only the breaks between their paragraphs mean something."""
+    return "\n\n".join(one_line(paragraph) for paragraph in docstring.split("\n\n") if paragraph.strip())
 
 
 def _link(view: TestView) -> LinkView:

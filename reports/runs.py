@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from harness.core.errors import ConfigError
 from harness.core.evidence import Missing
 from harness.core.record import Figure, ScenarioRecord, SeriesRecord
 from harness.core.units import parse_bytes, parse_duration
-from reports.chart import ChartView, Column, Moment, Threshold, line_chart
+from reports.chart import SCALED_UNITS, ChartView, Column, Moment, Threshold, constant_level, line_chart, si_text
 from reports.text import clean, number, one_line, with_unit
 from reports.view import FigureView, RunView
 
@@ -22,7 +23,6 @@ _CHARTS = {
     "cc_rate_bps": ("Rate allowed by congestion control, by flow", "b/s", 1.0),
     "queue_bytes": ("Depth of egress queues", "B", 1.0),
     "pause_fraction": ("Time kept from sending by pause", "%", 100.0),
-    "shared_bytes": ("Shared buffer in use, by switch", "B", 1.0),
 }
 _QUEUES = "queue_bytes"
 
@@ -30,14 +30,15 @@ _QUEUES = "queue_bytes"
 def run_view(run: ScenarioRecord) -> RunView:
     """Format one run; what its scenario text does not tell is simply not drawn."""
     fields = _fields(run.scenario)
-    moments = _moments(fields)
+    drawn = list(_charts(run.series, _thresholds(fields), _moments(fields)))
     return RunView(
         title=f"Run {run.number}: {one_line(run.title)}" if run.title else f"Run {run.number}",
         scenario=tuple(_scenario_lines(run, fields)),
         figures=tuple(_figure(figure) for figure in run.figures),
         notes=tuple(f"Not valid as evidence: {one_line(reason)}" for reason in run.invalid_reasons),
         events=tuple(one_line(event) for event in run.events),
-        charts=tuple(_charts(run.series, _thresholds(fields), moments)),
+        charts=tuple(chart for chart in drawn if isinstance(chart, ChartView)),
+        constant=tuple(text for text in drawn if isinstance(text, str)),
         simulated=run.simulated,
     )
 
@@ -83,6 +84,8 @@ def _figure(figure: Figure) -> FigureView:
     value = figure.value
     if value is None or isinstance(value, Missing):
         return FigureView(one_line(figure.name), "no data")
+    if figure.unit in SCALED_UNITS and math.isfinite(value):
+        return FigureView(one_line(figure.name), si_text(value, figure.unit))
     return FigureView(one_line(figure.name), with_unit(number(value), one_line(figure.unit)))
 
 
@@ -115,9 +118,14 @@ def _quantity(value: object, parse: Any) -> float | None:
 
 def _charts(
     series: Sequence[SeriesRecord], thresholds: Sequence[Threshold], moments: Sequence[Moment]
-) -> Iterable[ChartView]:
+) -> Iterable[ChartView | str]:
+    """A chart for each known series, or a sentence where nothing moved."""
     for name, (title, unit, factor) in _CHARTS.items():
         columns = [column for table in series if table.name == name for column in _columns(table, factor)]
+        level = constant_level(columns)
+        if level is not None:
+            yield f"{title}: {si_text(level, unit)} throughout."
+            continue
         lines = thresholds if name == _QUEUES else ()
         chart = line_chart(title, unit, columns, thresholds=lines, moments=moments)
         if chart is not None:

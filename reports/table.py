@@ -6,6 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from reports.text import plain_spaces
 from reports.view import MeasurementView
 
 _GAP = "  "
@@ -23,7 +24,7 @@ def measurement_table(measurements: Sequence[MeasurementView], width: int, inden
         return []
     room = max(width - len(indent), 20)
     lines = _rows(measurements, room) if room >= MIN_TABLE_WIDTH else _stacked(measurements, room)
-    return [f"{indent}{line}".rstrip() for line in lines]
+    return [plain_spaces(f"{indent}{line}").rstrip() for line in lines]
 
 
 def display_width(text: str) -> int:

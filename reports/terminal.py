@@ -10,6 +10,7 @@ from typing import TextIO
 from harness.core.record import RunRecord
 from reports.page import page_view
 from reports.table import cut, display_width, measurement_table, pad
+from reports.text import plain_spaces
 from reports.view import PageView, TestView
 
 DEFAULT_WIDTH = 100
@@ -51,7 +52,7 @@ class TerminalReporter:
 
     def _test(self, test: TestView) -> Iterator[str]:
         room = self.width - _VERDICT_WIDTH - 2
-        yield f"{self._verdict(test)}  {_fitted(test, room)}"
+        yield f"{self._verdict(test)}  {plain_spaces(_fitted(test, room))}"
         indent = " " * (_VERDICT_WIDTH + 2)
         if test.style not in ("pass", "marginal"):
             yield from (f"{indent}{line}" for line in textwrap.wrap(test.headline, max(room, 20)))

@@ -89,6 +89,11 @@ def count(amount: int, singular: str, plural: str | None = None) -> str:
     return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}"
 
 
+def plain_spaces(text: str) -> str:
+    """Ordinary blanks for places where people search and copy: terminals and logs."""
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def clean(text: str) -> str:
     """Make text from elsewhere safe to print: control and direction-changing characters become visible escapes.
 

@@ -44,6 +44,7 @@ class RunView:
     notes: tuple[str, ...]
     events: tuple[str, ...]
     charts: tuple[ChartView, ...]
+    constant: tuple[str, ...]
     simulated: bool
 
 

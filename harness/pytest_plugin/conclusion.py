@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.core.measure import Measurement, Verdict
 from reports.measurements import measurement_views
+from reports.text import plain_spaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,4 +53,4 @@ def _names(measurements: Sequence[Measurement]) -> str:
     """The worst three with their numbers: "goodput 92.5 Gb/s (limit ≥ 95 Gb/s)"."""
     views = measurement_views(measurements)
     rest = f" and {len(views) - 3} more" if len(views) > 3 else ""
-    return "; ".join(f"{view.name} {view.value} (limit {view.limit})" for view in views[:3]) + rest
+    return plain_spaces("; ".join(f"{view.name} {view.value} (limit {view.limit})" for view in views[:3]) + rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,8 @@ def pytest_configure(config: pytest.Config) -> None:
         load_binding(settings.fabric)
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
+    _check_writable("--record", settings.folder)
+    _check_writable("--html", settings.html)
     config.stash[SETTINGS] = settings
     config.stash[POOL] = FabricPool(settings)
 
@@ -77,6 +80,15 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         return (yield)
     finally:
         session.config.stash[POOL].close()
+
+
+def _check_writable(option: str, path: Path) -> None:
+    """Find out before a run of hours that its record has no place; nothing is made yet."""
+    existing = next(place for place in path.parents if place.exists())
+    if not existing.is_dir():
+        raise pytest.UsageError(f"{option}: cannot write there: {str(existing)!r} is not a folder")
+    if not os.access(existing, os.W_OK):
+        raise pytest.UsageError(f"{option}: cannot write there: no permission to write to {str(existing)!r}")
 
 
 def _settings(config: pytest.Config) -> Settings:

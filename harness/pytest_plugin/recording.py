@@ -36,9 +36,9 @@ class Recording:
         """Keep the record that a test's last report carries, from this process or from a worker."""
         text = getattr(report, RECORD, None)
         if text is not None:
-            self.recorder.add(Finished.from_text(text))
+            self._keep(Finished.from_text(text))
         elif report.when == "???":  # what xdist reports for the test that a worker died in
-            self.recorder.add(Finished(_crashed(report)))
+            self._keep(Finished(_crashed(report)))
         elif report.failed and not hasattr(report, "harness_outcome"):
             self._other_failures += 1
 
@@ -50,8 +50,18 @@ class Recording:
         except (KeyboardInterrupt, pytest.exit.Exception):
             journal = item.stash.get(JOURNAL, None)
             if journal is not None:
-                self.recorder.add(finished_test(item, journal))
+                self._keep(finished_test(item, journal))
             raise
+
+    def _keep(self, finished: Finished) -> None:
+        """Append to the record; a record that cannot be kept ends the session, for nothing after it would count."""
+        if self.problem:
+            return
+        try:
+            self.recorder.add(finished)
+        except HarnessError as error:
+            self.problem = str(error)
+            pytest.exit(f"LAB FAULT: {error}", returncode=EXIT_LAB_FAULT)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from harness.pytest_plugin.journal import ObservedRun
 
 # What a report draws; other series stay in the folder of the run.
-SERIES = ("goodput_bps", "cc_rate_bps", "queue_bytes", "pause_fraction", "shared_bytes")
+SERIES = ("goodput_bps", "cc_rate_bps", "queue_bytes", "pause_fraction")
 MAX_POINTS = 2000
 # A table of a large fabric has thousands of columns; the record keeps those with the highest peaks.
 MAX_COLUMNS = 16
 
 _COUNTERS = (
-    ("frames dropped", Counter.DROPS, "frames"),
-    ("pause frames sent", Counter.PAUSE_TX, "frames"),
-    ("packets ECN-marked", Counter.ECN_MARKED, "packets"),
-    ("CNPs sent", Counter.CNP_SENT, "packets"),
-    ("retransmitted", Counter.RETRANSMITTED, "packets"),
+    ("frames dropped", Counter.DROPS, ""),
+    ("pause frames", Counter.PAUSE_TX, ""),
+    ("packets ECN-marked", Counter.ECN_MARKED, ""),
+    ("CNPs", Counter.CNP_SENT, ""),
+    ("packets sent again", Counter.RETRANSMITTED, ""),
     ("deepest queue", Counter.QUEUE_MAX, "B"),
 )
 

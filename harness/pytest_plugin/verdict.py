@@ -11,6 +11,7 @@ from harness.core.measure import Verdict
 from harness.pytest_plugin.conclusion import conclude
 from harness.pytest_plugin.journal import Journal, Trouble
 from harness.pytest_plugin.markers import control_of, is_lab_test
+from harness.pytest_plugin.pool import FabricNotReserved
 from harness.pytest_plugin.record_item import finished_test, outcome_of
 from reports.measurements import measurement_views
 from reports.table import measurement_table
@@ -105,12 +106,13 @@ def _lab_fault(
     journal: Journal, report: pytest.TestReport, error: HarnessError, config: pytest.Config
 ) -> None:
     """Report a problem of lab, file or tool as pytest's error: the product is not to blame."""
-    journal.give_up(Trouble.LAB_FAULT, f"{type(error).__name__}: {one_line(str(error))}")
+    reason = one_line(str(error) if isinstance(error, FabricNotReserved) else f"{type(error).__name__}: {error}")
+    journal.give_up(Trouble.LAB_FAULT, reason)
     if report.when == "call":
         # pytest and JUnit count what fails outside the body as an error; "setup" is the phase they know for that.
         report.when = "setup"
     if config.getoption("tbstyle") != "long" and not config.getoption("fulltrace"):
-        report.longrepr = f"LAB FAULT: {type(error).__name__}: {error}"
+        report.longrepr = f"LAB FAULT: {reason}"
 
 
 def _skip_reason(report: pytest.TestReport) -> str:

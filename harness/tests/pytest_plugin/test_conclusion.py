@@ -17,9 +17,9 @@ GONE = measure("gone", Missing("no such counter"), at_least(100))
     [
         ([], Verdict.INVALID, "nothing was measured, so nothing was shown"),
         ([GOOD], Verdict.PASS, ""),
-        ([GOOD, NEAR], Verdict.MARGINAL, "near its limit: near"),
-        ([GOOD, NEAR, BAD], Verdict.FAIL, "outside its limit: bad"),
-        ([BAD, GONE], Verdict.INVALID, "without evidence: gone"),
+        ([GOOD, NEAR], Verdict.MARGINAL, "near the limit: near 101 (limit ≥ 100)"),
+        ([GOOD, NEAR, BAD], Verdict.FAIL, "outside the limit: bad 1 (limit ≥ 100)"),
+        ([BAD, GONE], Verdict.INVALID, "without evidence: gone no data (limit ≥ 100)"),
     ],
 )
 def test_worst_measurement_decides(measurements: list[Measurement], verdict: Verdict, headline: str) -> None:
@@ -31,10 +31,10 @@ def test_worst_measurement_decides(measurements: list[Measurement], verdict: Ver
     ("measurements", "verdict", "headline"),
     [
         ([], Verdict.INVALID, "nothing was measured, so nothing was shown"),
-        ([GOOD, BAD], Verdict.PASS, "the fault was seen by bad"),
-        ([NEAR, BAD], Verdict.PASS, "the fault was seen by bad"),
+        ([GOOD, BAD], Verdict.PASS, "the fault was seen by bad 1 (limit ≥ 100)"),
+        ([NEAR, BAD], Verdict.PASS, "the fault was seen by bad 1 (limit ≥ 100)"),
         ([GOOD, NEAR], Verdict.FAIL, "the check is blind: nothing failed with PFC off"),
-        ([BAD, GONE], Verdict.INVALID, "without evidence: gone"),
+        ([BAD, GONE], Verdict.INVALID, "without evidence: gone no data (limit ≥ 100)"),
     ],
 )
 def test_a_negative_control_must_fail(
@@ -42,3 +42,15 @@ def test_a_negative_control_must_fail(
 ) -> None:
     conclusion = conclude(measurements, "PFC off")
     assert (conclusion.verdict, conclusion.headline) == (verdict, headline)
+
+
+def test_a_run_that_is_no_evidence_makes_everything_invalid() -> None:
+    for control in (None, "PFC off"):
+        conclusion = conclude([GOOD, BAD], control, ["run 1: unfinished: incast-0"])
+        assert conclusion.verdict is Verdict.INVALID
+        assert conclusion.headline == "not valid as evidence: run 1: unfinished: incast-0"
+
+
+def test_many_failures_are_counted() -> None:
+    rows = [measure(f"m{i}", 1, at_least(100)) for i in range(5)]
+    assert conclude(rows, None).headline.endswith(" and 2 more")

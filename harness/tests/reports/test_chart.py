@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from reports.chart import HEIGHT, MAX_LINES, WIDTH, Column, Moment, Threshold, line_chart
+from reports.chart import HEIGHT, MAX_LINES, WIDTH, Column, Moment, Threshold, constant_level, line_chart, si_text
 
 
 def column(name: str, values: list[float], every_ps: float = 1e6) -> Column:
@@ -59,7 +59,7 @@ def test_the_loudest_lines_are_drawn_and_the_rest_is_told() -> None:
     chart = line_chart("Queue", "B", [column(f"q{i}", [0, float(i)]) for i in range(20)])
     assert chart is not None
     assert [line.name for line in chart.lines] == [f"q{i}" for i in range(20 - MAX_LINES, 20)]
-    assert chart.omitted == f"{20 - MAX_LINES} quieter lines not drawn (highest 11 B)."
+    assert chart.omitted == "Not drawn: 11 lines with lower peaks, 1 line at zero throughout."
 
 
 def test_thresholds_are_within_the_chart_and_their_labels_apart() -> None:
@@ -93,3 +93,16 @@ def test_long_series_stay_small_and_keep_their_peak() -> None:
     assert len(chart.lines[0].path) < 20_000
     assert chart.lines[0].note == "max 7 B"
     assert min(y for _, y in points(chart.lines[0].path)) < HEIGHT * 0.1
+
+
+def test_what_never_moves_is_a_level() -> None:
+    assert constant_level([column("a", [7, 7]), column("b", [7, float("nan")])]) == 7
+    assert constant_level([column("a", [7, 7]), column("b", [7, 8])]) is None
+    assert constant_level([]) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "printed"), [(4_243_002, "B", "4.243 MB"), (0, "b/s", "0 b/s"), (12.5, "%", "12.5 %")]
+)
+def test_si_text(value: float, unit: str, printed: str) -> None:
+    assert si_text(value, unit).replace("\N{NO-BREAK SPACE}", " ") == printed
