@@ -4,24 +4,79 @@ from __future__ import annotations
 
 import copy
 
-PRIO_LISTS = (
-    "tx_packets_prio tx_bytes_prio rx_packets_prio rx_bytes_prio tx_pause tx_resume rx_pause rx_resume "
-    "rx_pause_duration_ps tx_pause_duration_ps pause_transitions ecn_marked wred_dropped queue_max_bytes "
-    "ingress_max_bytes headroom_max_bytes watchdog_detected watchdog_restored"
-).split()
-REASONS = (
-    "ingress_limit headroom egress_limit wred link_down bit_error injected watchdog no_route rx_buffer"
-).split()
-NIC = (
-    "ecn_marked_rx cnp_sent cnp_received cnp_handled cnp_ignored out_of_sequence packet_seq_err implied_nak_seq_err "
-    "local_ack_timeout duplicate_request rnr_nak_sent rnr_nak_received icrc_errors retransmitted_packets "
-    "retry_exhausted rnr_retry_exhausted rx_discards acks_sent acks_received"
-).split()
-FLOW_NUMBERS = (
-    "bytes_acked packets_sent packets_delivered packets_dropped packets_retransmitted packets_duplicate "
-    "packets_out_of_order packets_in_flight ecn_marked cnp_sent cnp_received rate_cuts rate_increases naks_sent "
-    "naks_received timeouts rnr_naks_sent rnr_naks_received"
-).split()
+PRIO_LISTS = [
+    "tx_packets_prio",
+    "tx_bytes_prio",
+    "rx_packets_prio",
+    "rx_bytes_prio",
+    "tx_pause",
+    "tx_resume",
+    "rx_pause",
+    "rx_resume",
+    "rx_pause_duration_ps",
+    "tx_pause_duration_ps",
+    "pause_transitions",
+    "ecn_marked",
+    "wred_dropped",
+    "queue_max_bytes",
+    "ingress_max_bytes",
+    "headroom_max_bytes",
+    "watchdog_detected",
+    "watchdog_restored",
+]
+REASONS = [
+    "ingress_limit",
+    "headroom",
+    "egress_limit",
+    "wred",
+    "link_down",
+    "bit_error",
+    "injected",
+    "watchdog",
+    "no_route",
+    "rx_buffer",
+]
+NIC = [
+    "ecn_marked_rx",
+    "cnp_sent",
+    "cnp_received",
+    "cnp_handled",
+    "cnp_ignored",
+    "out_of_sequence",
+    "packet_seq_err",
+    "implied_nak_seq_err",
+    "local_ack_timeout",
+    "duplicate_request",
+    "rnr_nak_sent",
+    "rnr_nak_received",
+    "icrc_errors",
+    "retransmitted_packets",
+    "retry_exhausted",
+    "rnr_retry_exhausted",
+    "rx_discards",
+    "acks_sent",
+    "acks_received",
+]
+FLOW_NUMBERS = [
+    "bytes_acked",
+    "packets_sent",
+    "packets_delivered",
+    "packets_dropped",
+    "packets_retransmitted",
+    "packets_duplicate",
+    "packets_out_of_order",
+    "packets_in_flight",
+    "ecn_marked",
+    "cnp_sent",
+    "cnp_received",
+    "rate_cuts",
+    "rate_increases",
+    "naks_sent",
+    "naks_received",
+    "timeouts",
+    "rnr_naks_sent",
+    "rnr_naks_received",
+]
 
 
 def port(*, is_host, rate_bps=10**11):

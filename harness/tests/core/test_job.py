@@ -26,10 +26,25 @@ def flow(name, **kwargs):
     return Flow(**{"name": name, "src": "h1:p0", "dst": "h2:p0", "message_bytes": MB, **kwargs})
 
 
-TOP_KEYS = (
-    "format name seed until duration_ps drain_ps sample_every_ps output_dir trace time wire nic switch nodes links "
-    "flows events"
-).split()
+TOP_KEYS = [
+    "format",
+    "name",
+    "seed",
+    "until",
+    "duration_ps",
+    "drain_ps",
+    "sample_every_ps",
+    "output_dir",
+    "trace",
+    "time",
+    "wire",
+    "nic",
+    "switch",
+    "nodes",
+    "links",
+    "flows",
+    "events",
+]
 
 
 def test_every_top_level_key_of_the_format_is_there_and_no_other():

@@ -35,9 +35,18 @@ TEST = TestRecord(
     ),
     runs=(
         ScenarioRecord(
-            1, "incast", "traffic: []", "star-9", True, 0.5, "done", (Figure("goodput", 93.5, "Gb/s"), Figure("x", Missing("y"))),
-            ("unfinished: a",), ("1 ms: link down",),
-            (SeriesRecord("queue_bytes", "B", ("sw1:e1/3",), (0, 10), ((1.0, 2.5),), 20, "q.npy"),), "runs/1",
+            1,
+            "incast",
+            "traffic: []",
+            "star-9",
+            True,
+            0.5,
+            "done",
+            (Figure("goodput", 93.5, "Gb/s"), Figure("x", Missing("y"))),
+            ("unfinished: a",),
+            ("1 ms: link down",),
+            (SeriesRecord("queue_bytes", "B", ("sw1:e1/3",), (0, 10), ((1.0, 2.5),), 20, "q.npy"),),
+            "runs/1",
         ),
     ),
     durations_s={"setup": 0.1, "call": 2.0},
@@ -46,7 +55,7 @@ TEST = TestRecord(
     message="drops: 3 is not = 0",
     simulated=True,
     topology="star-9",
-)  # fmt: skip
+)
 RUN = RunRecord(
     "r1", "2026-01-01T00:00:00+00:00", "sim", True, "star-9", 7, {"harness": "0.1.0"}, ("pytest",)
 )

@@ -117,6 +117,14 @@ def test_a_counter_that_is_not_kept_there_is_no_data_and_never_zero(made, read):
     assert equals(0)(value) is Verdict.INVALID
 
 
+@pytest.mark.parametrize("drops", [None, {}, [], 0])
+def test_drops_that_are_absent_are_not_zero(made, drops):
+    counters = made(lambda raw: raw["ports"]["sw1:e3"].update(drops=drops)).counters
+    assert is_missing(counters[Counter.DROPS])
+    assert is_missing(counters[Counter.DROPS_HEADROOM])
+    assert counters.at("sw1:e2")[Counter.DROPS] == 0
+
+
 def drop(*path):
     def change(raw):
         for key in path[:-1]:

@@ -41,31 +41,61 @@ qos = st.builds(
     Qos,
     pfc=maybe(
         st.builds(
-            Pfc, priorities, mode=st.sampled_from(["quanta", "until_resume"]), quanta=st.integers(1, 65535),
+            Pfc,
+            priorities,
+            mode=st.sampled_from(["quanta", "until_resume"]),
+            quanta=st.integers(1, 65535),
             watchdog=maybe(st.builds(Watchdog, times, times, times, st.sampled_from(["drop", "forward"]))),
         )
     ),
     ecn=maybe(
-        st.builds(lambda k, p, s, w: Ecn(k[0], k[1], p, s, "enqueue", w), thresholds, fractions, priorities, st.booleans())
+        st.builds(
+            lambda k, p, s, w: Ecn(k[0], k[1], p, s, "enqueue", w),
+            thresholds,
+            fractions,
+            priorities,
+            st.booleans(),
+        )
         | st.builds(Ecn)
-        | st.builds(lambda r, k, p: Ecn(profiles=[EcnProfile(r, k[0], k[1], p)]), rates, thresholds, fractions)
+        | st.builds(
+            lambda r, k, p: Ecn(profiles=[EcnProfile(r, k[0], k[1], p)]), rates, thresholds, fractions
+        )
     ),
     dcqcn=maybe(
-        st.builds(Dcqcn, st.just("paper"), g=maybe(fractions), alpha_timer_ps=maybe(times), clamp_target=maybe(st.booleans()))
+        st.builds(
+            Dcqcn,
+            st.just("paper"),
+            g=maybe(fractions),
+            alpha_timer_ps=maybe(times),
+            clamp_target=maybe(st.booleans()),
+        )
         | st.builds(Dcqcn, st.just("mlx5"), rpg_gd=maybe(st.integers(0, 100)))
         | st.builds(Dcqcn, st.just("ns3"), rate_ai_bps=maybe(rates))
     ),
-    cnp=maybe(st.builds(Cnp, st.sampled_from(["cnp", "none"]), times, st.sampled_from(["qp", "port"]), st.integers(0, 7))),
+    cnp=maybe(
+        st.builds(
+            Cnp, st.sampled_from(["cnp", "none"]), times, st.sampled_from(["qp", "port"]), st.integers(0, 7)
+        )
+    ),
     ets=maybe(st.builds(Ets, st.lists(st.integers(1, 100), min_size=8, max_size=8), priorities)),
     buffer=maybe(st.builds(Buffer, maybe(sizes), st.floats(0.01, 8), headroom=maybe(sizes))),
     ack=maybe(st.builds(Ack, st.integers(1, 64), maybe(st.integers(0, 7)), st.booleans())),
     nic=maybe(st.builds(Nic, st.sampled_from([1024, 4096]), ack_timeout=st.integers(0, 31), rx_drain=rates)),
     ecmp=maybe(st.builds(Ecmp, st.sampled_from(["spray", "dqpn"]), maybe(st.integers(0, 2**32)))),
-)  # fmt: skip
+)
 flows = st.builds(
-    Flow, name=names, src=st.just("h1:p0"), dst=st.just("h2:p0"), message_bytes=sizes, verb=st.sampled_from(["write", "send"]),
-    priority=st.integers(0, 7), start_ps=times, rate_bps=rates, after=st.tuples(names), flow_label=maybe(st.integers(0, 2**20 - 1)),
-)  # fmt: skip
+    Flow,
+    name=names,
+    src=st.just("h1:p0"),
+    dst=st.just("h2:p0"),
+    message_bytes=sizes,
+    verb=st.sampled_from(["write", "send"]),
+    priority=st.integers(0, 7),
+    start_ps=times,
+    rate_bps=rates,
+    after=st.tuples(names),
+    flow_label=maybe(st.integers(0, 2**20 - 1)),
+)
 patterns = st.one_of(
     st.lists(flows, min_size=1, max_size=3).map(Flows),
     st.builds(Incast, st.integers(1, 8), sizes, priority=st.integers(0, 7), start=times, rate=rates),
@@ -82,13 +112,24 @@ events = st.one_of(
     st.builds(QosChange, times, names, qos),
     st.builds(QosChange, times, names, switch=st.just({"ecn": None, "pfc": {"priorities": [4]}})),
 )
-topologies = st.none() | st.sampled_from(["star-9", "dumbbell"]) | st.builds(
-    lambda rate, delay, ber: Topology(
-        "two",
-        {"h1": Node("host"), "h2": Node("host", nic={"mtu_bytes": 512}), "s": Node("switch", buffer=10 * MB)},
-        [Link(("h1:p0", "s:e1"), rate, delay, ber), Link(("h2:p0", "s:e2"), rate, delay)],
-    ), rates, times, st.floats(0, 0.1),
-)  # fmt: skip
+topologies = (
+    st.none()
+    | st.sampled_from(["star-9", "dumbbell"])
+    | st.builds(
+        lambda rate, delay, ber: Topology(
+            "two",
+            {
+                "h1": Node("host"),
+                "h2": Node("host", nic={"mtu_bytes": 512}),
+                "s": Node("switch", buffer=10 * MB),
+            },
+            [Link(("h1:p0", "s:e1"), rate, delay, ber), Link(("h2:p0", "s:e2"), rate, delay)],
+        ),
+        rates,
+        times,
+        st.floats(0, 0.1),
+    )
+)
 scenarios = st.builds(
     Scenario,
     st.lists(patterns, min_size=1, max_size=2),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from harness.core.errors import ConfigError
@@ -54,7 +56,7 @@ def test_leaf_spine_paths_are_one_per_spine_and_shortest():
 def test_every_path_is_a_walk_over_links_from_source_to_target():
     topology = Topology.load("leaf-spine-16")
     for path in topology.paths("h3", "h9"):
-        for exit_, following in zip(path, path[1:], strict=False):
+        for exit_, following in pairwise(path):
             assert topology.peer(exit_).partition(":")[0] == following.partition(":")[0]
         assert topology.peer(path[-1]) == "h9:p0"
 
@@ -72,6 +74,24 @@ def test_hosts_never_forward():
     """
     with pytest.raises(ConfigError, match="no path from 'h1' to 'h3'.*hosts do not forward"):
         of(text)
+
+
+def test_a_host_on_two_switches_is_no_shortcut_between_them():
+    text = """
+    nodes:
+      {a: {kind: host}, b: {kind: host}, both: {kind: host}, s1: {kind: switch}, s2: {kind: switch}, s3: {kind: switch}}
+    links:
+      - {endpoints: ["a:p0", "s1:e1"], rate: 1Gbps}
+      - {endpoints: ["b:p0", "s2:e1"], rate: 1Gbps}
+      - {endpoints: ["both:p0", "s1:e2"], rate: 1Gbps}
+      - {endpoints: ["both:p1", "s2:e2"], rate: 1Gbps}
+      - {endpoints: ["s1:e3", "s3:e1"], rate: 1Gbps}
+      - {endpoints: ["s2:e3", "s3:e2"], rate: 1Gbps}
+    """
+    topology = of(text)
+    assert topology.paths("a", "b") == (("a:p0", "s1:e3", "s3:e2", "s2:e1"),)
+    assert topology.paths("a", "both") == (("a:p0", "s1:e2"),)
+    assert topology.paths("a", "both:p1") == (("a:p0", "s1:e3", "s3:e2", "s2:e2"),)
 
 
 def test_two_hosts_may_be_wired_directly():
