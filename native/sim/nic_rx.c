@@ -249,11 +249,16 @@ static void receive_ahead(struct sim *s, uint32_t side, const struct packet *k)
   r->extra = k->psn;
 }
 
+/* Delivers what had arrived ahead; a new send needs a receive like any other. */
 static void deliver_arrived(struct sim *s, uint32_t side)
 {
   struct side *sd = &s->sides[side];
   const struct flow *f = &s->flows[sd->flow];
   while (sack_test(sd->arrived, sd->expected)) {
+    if (sd->expected_index == 0 && !take_receive(s, sd)) {
+      send_rnr_nak(s, side);
+      return;
+    }
     sack_clear(sd->arrived, sd->expected);
     accept_in_order(s, side, sd->expected_index + 1 == f->packets_per_message ? f->payload_last : f->payload_full);
   }
@@ -280,23 +285,38 @@ static void receive_reliable(struct sim *s, uint32_t side, const struct packet *
     return;
   }
   sd->nak_sent = false;
+  if (sd->arrived != NULL)
+    sack_clear(sd->arrived, k->psn); /* set when it came ahead once and was refused for want of a receive */
   accept_in_order(s, side, k->payload);
   if (sd->arrived != NULL)
     deliver_arrived(s, side);
   acknowledge_if_due(s, side, k);
 }
 
-/* UC and UD: no acknowledgement; a message with a gap is not delivered. */
-static void receive_unreliable(struct sim *s, uint32_t side, const struct packet *k)
+/* UC: what comes behind its turn is ignored, a gap breaks the message. False: not to be delivered. */
+static bool take_uc_packet(struct sim *s, struct side *sd, const struct packet *k)
 {
-  struct side *sd = &s->sides[side];
   struct flow *f = &s->flows[sd->flow];
-  if (k->psn != sd->expected) {
+  if (k->psn < sd->expected) {
+    f->packets_duplicate++;
+    return false;
+  }
+  if (k->psn > sd->expected) {
     f->packets_out_of_order++;
     s->nics[sd->nic].count.out_of_sequence++;
     sd->message_broken = k->psn % f->packets_per_message != 0;
   }
   sd->expected = k->psn + 1;
+  return true;
+}
+
+/* UC and UD: no acknowledgement; a message with a gap is not delivered. UD knows no order at all. */
+static void receive_unreliable(struct sim *s, uint32_t side, const struct packet *k)
+{
+  struct side *sd = &s->sides[side];
+  struct flow *f = &s->flows[sd->flow];
+  if (f->job->transport == TRANSPORT_UC && !take_uc_packet(s, sd, k))
+    return;
   sd->bytes_delivered += k->payload;
   f->bytes_delivered += k->payload;
   if (!(k->flags & PF_LAST))

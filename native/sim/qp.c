@@ -539,7 +539,13 @@ void qp_rnr_nak(struct sim *s, uint32_t side, uint64_t psn, uint32_t timer_code)
     return;
   }
   sd->state = SIDE_RNR_WAIT;
-  set_next_psn(s, sd, psn);
+  if (sd->sacked != NULL) { /* only the packet refused is missing */
+    sack_clear(sd->sacked, psn);
+    sd->recover_next = psn;
+    sd->sack_high = max_u64(sd->sack_high, psn + 1);
+  } else {
+    set_next_psn(s, sd, psn);
+  }
   sd->retry_deadline = s->now + (uint64_t)rnr_timer_us[timer_code] * 1000000u;
   evq_disarm(s->q, sd->retry_slot);
   arm(s, sd->retry_slot, sd->retry_deadline);
