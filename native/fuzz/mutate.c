@@ -1,5 +1,6 @@
 #include "mutate.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,7 +50,9 @@ static void read_token(struct mutator *m, const char *line)
   token->data = malloc(strlen(at));
   for (at++; token->data != NULL && *at != '\0' && *at != '"'; at++) {
     unsigned code = (unsigned char)*at;
-    if (at[0] == '\\' && at[1] == 'x' && sscanf(at + 2, "%2x", &code) == 1) {
+    if (at[0] == '\\' && at[1] == 'x' && isxdigit((unsigned char)at[2]) && isxdigit((unsigned char)at[3])) {
+      const char digits[] = {at[2], at[3], '\0'};
+      code = (unsigned)strtoul(digits, NULL, 16);
       at += 3;
     } else if (at[0] == '\\' && at[1] != '\0') {
       code = (unsigned char)*++at;

@@ -91,23 +91,22 @@ void job_cc_defaults(struct cc_cfg *cc, const char *algorithm)
   job_defaults(table_of(algorithm), cc);
 }
 
-/* The name must be one of this build's algorithms; gives the build's own copy of it. */
-static bool read_algorithm(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
-                           const char **algorithm)
+/* The build's own copy of the name of an algorithm, or NULL when there is no such algorithm. */
+static const char *read_algorithm(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value)
 {
   char names[256] = "";
   size_t used = 0;
   const char *name;
   for (size_t i = 0; (name = job_algorithm_name(i)) != NULL; i++) {
     if (json_string_is(value, name)) {
-      *algorithm = name;
-      return true;
+      return name;
     }
     if (used < sizeof names) {
       used += (size_t)snprintf(names + used, sizeof names - used, "%s\"%s\"", i == 0 ? "" : ", ", name);
     }
   }
-  return job_fail_is(ctx, where, value, "must be one of %s", names);
+  job_fail_is(ctx, where, value, "must be one of %s", names);
+  return NULL;
 }
 
 /* The algorithm that has the parameter `member` while the chosen one has not, or NULL. */
@@ -150,8 +149,8 @@ bool job_read_cc(struct job_ctx *ctx, const struct job_where *where, const struc
   }
   const struct json_value *named = json_get(value, "algorithm");
   if (named != NULL) {
-    const char *algorithm = NULL;
-    if (!read_algorithm(ctx, JOB_KEY(where, "algorithm"), named, &algorithm)) {
+    const char *algorithm = read_algorithm(ctx, JOB_KEY(where, "algorithm"), named);
+    if (algorithm == NULL) {
       return false;
     }
     if (strcmp(cc->algorithm, algorithm) != 0) {

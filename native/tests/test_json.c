@@ -22,14 +22,14 @@ TEST(json_scalars)
   const struct json_value *v = json_root(doc);
   static const uint8_t types[] = {JSON_NULL, JSON_BOOL, JSON_BOOL, JSON_INT,  JSON_INT,  JSON_INT,  JSON_INT,
                                   JSON_INT,  JSON_UINT, JSON_UINT, JSON_REAL, JSON_REAL, JSON_REAL, JSON_REAL};
-  const struct json_value *element[14];
+  const struct json_value *element[14] = {NULL};
   size_t n = 0;
   ASSERT_EQ(v->count, 14U);
   for (const struct json_value *e = v->first; e != NULL; e = e->next, n++) {
     ASSERT_EQ(e->type, types[n]);
     element[n] = e;
   }
-  ASSERT_EQ(n, (size_t)14);
+  ASSERT(n == 14);
   ASSERT(element[1]->boolean);
   ASSERT(!element[2]->boolean);
   ASSERT_EQ(element[4]->integer, 0);

@@ -92,8 +92,8 @@ TEST(rng_below_is_even)
   }
   double chi = 0.0;
   for (int i = 0; i < CELLS; i++) {
-    double d = seen[i] - N / CELLS;
-    chi += d * d / (N / CELLS);
+    double expected = (double)N / CELLS;
+    chi += (seen[i] - expected) * (seen[i] - expected) / expected;
   }
   ASSERT(chi < 27.9);
 }
