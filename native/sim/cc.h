@@ -57,6 +57,9 @@ struct cc_ops {
 extern const struct cc_ops *const cc_registry[];
 extern const unsigned long cc_registry_size;
 
+/* The algorithm of that name; NULL when this build has none. */
+const struct cc_ops *cc_find(const char *name);
+
 /* The earliest of the three deadlines; at_ps is CC_NEVER when none is set. */
 static inline struct cc_deadline cc_next_deadline(const struct cc_state *cc)
 {

@@ -233,6 +233,10 @@ static void set_rate(struct sim *s, uint32_t port, uint64_t rate_bps)
     struct port *p = &s->ports[ends[i]];
     p->rate_bps = rate_bps;
     p->memo_bytes[0] = p->memo_bytes[1] = 0;
+    if (p->is_switch)
+      switch_configure(s, &s->switches[s->switch_of_node[p->node]]);
+    else
+      nic_rate_changed(s, &s->nics[p->nic]);
   }
 }
 
@@ -245,6 +249,10 @@ static void change_node(struct sim *s, const struct job_event *e)
     struct switch_node *sw = &s->switches[s->switch_of_node[e->node]];
     sw->cfg = e->sw;
     switch_configure(s, sw);
+    for (uint32_t i = 0; i < node->n_ports; i++) {
+      port_forget_pause(s, node->first_port + i);
+      port_kick(s, node->first_port + i);
+    }
     return;
   }
   for (uint32_t i = 0; i < node->n_ports; i++) {

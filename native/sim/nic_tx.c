@@ -178,18 +178,28 @@ static void release_paced(struct sim *s, struct nic *n)
   }
 }
 
+/* When a QP may send next. One that the scheduler or a control packet held up catches up, by no more than what the port sends in
+ * PACE_CREDIT_BYTES: enough for a round of the scheduler, too little for a burst after a pause. */
+static uint64_t next_turn(const struct sim *s, const struct nic *n, const struct side *sd, uint64_t wire_bytes, uint64_t rate)
+{
+  enum { PACE_CREDIT_BYTES = 32768 };
+  uint64_t interval = sim_tx_time(s, wire_bytes, rate), credit = sim_tx_time(s, PACE_CREDIT_BYTES, s->ports[n->port].rate_bps);
+  uint64_t least = s->now > credit ? s->now - credit : 0;
+  return max_u64(sd->next_avail, least) + interval;
+}
+
 /* After a data packet has been taken from a QP: its pace, and whether it stays ready. */
 static void account_sent(struct sim *s, struct nic *n, uint32_t side, uint32_t bytes)
 {
   struct side *sd = &s->sides[side];
   uint64_t rate = side_pace_bps(sd), wire_bytes = (uint64_t)bytes + s->job->wire.gap_bytes;
   bool paced = rate < s->ports[n->port].rate_bps && !sd->sends_requests;
-  sd->next_avail = paced ? s->now + sim_tx_time(s, wire_bytes, rate) : s->now;
+  sd->next_avail = paced ? next_turn(s, n, sd, wire_bytes, rate) : s->now;
   if (!sd->ready)
     return; /* its last message is complete with this packet: UC, UD */
   if (!qp_can_send(s, sd)) {
     clear_ready(n, sd);
-  } else if (paced) {
+  } else if (sd->next_avail > s->now) {
     clear_ready(n, sd);
     wait_for_pace(n, sd);
   }
@@ -253,13 +263,7 @@ static void arm_wake(struct sim *s, struct nic *n, uint64_t time)
   arm(s, n->wake_slot, time);
 }
 
-bool nic_has_work(const struct sim *s, const struct nic *n)
-{
-  if (n->cfg->sched.kind == SCHED_HPCC)
-    return sched_hpcc_nic_has_work(s, n);
-  return n->ack_mask != 0 || n->ready_mask != 0;
-}
-
+/* The port is busy: arms what will look for work again, its end of transmission or the turn of a paced QP. */
 void nic_after_transmit(struct sim *s, struct nic *n)
 {
   struct port *p = &s->ports[n->port];
@@ -290,11 +294,56 @@ void nic_wake(struct sim *s, uint32_t port)
   port_kick(s, port);
 }
 
-/* New parameters for what is running: a QP keeps its rate and goes on with the new constants. */
+/* Hands the QPs over from one kind of scheduler to the other. */
+static void change_scheduler(struct sim *s, struct nic *n)
+{
+  bool to_hpcc = n->cfg->sched.kind == SCHED_HPCC;
+  n->n_pace = n->n_order = n->order_last = 0;
+  for (uint32_t i = 0; i < n->n_senders; i++) {
+    struct side *sd = &s->sides[n->senders[i]];
+    if (sd->ready)
+      clear_ready(n, sd);
+    sd->paced = false;
+    if (!to_hpcc)
+      nic_side_changed(s, n->senders[i]);
+    else if (sd->state == SIDE_ACTIVE || sd->state == SIDE_RNR_WAIT)
+      nic_add_sender(s, n->senders[i]);
+  }
+}
+
+/* Sides of one QP that run another algorithm now start it afresh. */
+static void change_congestion_control(struct sim *s, struct nic *n, uint32_t side)
+{
+  struct side *sd = &s->sides[side];
+  const struct cc_ops *ops = cc_find(n->cfg->cc.algorithm);
+  sd->cc.cfg = &n->cfg->cc;
+  if (ops == sd->cc_ops)
+    return;
+  sd->cc_ops = ops;
+  if (sd->state == SIDE_ACTIVE || sd->state == SIDE_RNR_WAIT)
+    qp_start_cc(s, side);
+}
+
+/* New parameters for what is running: a QP keeps its rate and goes on with the new constants. What was sized when the flows were
+ * set up stays: MTU, loss recovery. */
 void nic_reconfigure(struct sim *s, struct nic *n, const struct nic_cfg *cfg)
 {
+  const struct nic_cfg *old = n->cfg;
   n->cfg = cfg;
   sched_ets_configure(&cfg->sched, &s->ports[n->port]);
   for (uint32_t i = 0; i < n->n_senders; i++)
-    s->sides[n->senders[i]].cc.cfg = &cfg->cc;
+    change_congestion_control(s, n, n->senders[i]);
+  if (old->sched.kind != cfg->sched.kind)
+    change_scheduler(s, n);
+  if (old->rx_drain_bps != cfg->rx_drain_bps)
+    n->drain_bps = cfg->rx_drain_bps;
+  port_forget_pause(s, n->port);
+  port_kick(s, n->port);
+}
+
+/* The port runs at another rate: what was bound by the old one is bound by the new. */
+void nic_rate_changed(struct sim *s, struct nic *n)
+{
+  for (uint32_t i = 0; i < n->n_senders; i++)
+    qp_line_rate_changed(s, n->senders[i]);
 }

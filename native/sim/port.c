@@ -62,8 +62,10 @@ void port_kick(struct sim *s, uint32_t port)
   if (!p->up)
     return;
   if (port_is_busy(s, p)) {
-    if (p->control.head != NIL || (p->is_switch ? p->queued_mask != 0 : nic_has_work(s, &s->nics[p->nic])))
+    if (p->control.head != NIL || (p->is_switch && p->queued_mask != 0))
       port_need_tx_done(s, p);
+    else if (!p->is_switch)
+      nic_after_transmit(s, &s->nics[p->nic]);
     return;
   }
   uint32_t pkt;
@@ -175,6 +177,16 @@ static void clear_paused(struct sim *s, struct port *p, uint8_t prio)
   p->paused_mask &= (uint8_t)~(1u << prio);
   e->rx_pause_ps += s->now - e->rx_pause_since;
   e->rx_pause_since = NEVER;
+}
+
+/* After a change of configuration: priorities that no longer obey pause are not held by one that came before. */
+void port_forget_pause(struct sim *s, uint32_t port)
+{
+  struct port *p = &s->ports[port];
+  uint8_t obeyed = pfc_config(s, p)->mask;
+  for (uint8_t prio = 0; prio < PRIO_COUNT; prio++)
+    if (!(obeyed & 1u << prio))
+      clear_paused(s, p, prio);
 }
 
 void port_resume_all(struct sim *s, uint32_t port)

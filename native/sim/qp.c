@@ -62,6 +62,30 @@ void qp_arm_cc(struct sim *s, uint32_t side)
   evq_arm(s->q, sd->cc_slot, d.at_ps, d.order);
 }
 
+/* Starts the reaction point; with the algorithm, when that changes in mid run. */
+void qp_start_cc(struct sim *s, uint32_t side)
+{
+  struct side *sd = &s->sides[side];
+  struct cc_call call = cc_call_now(s);
+  evq_disarm(s->q, sd->cc_slot);
+  sd->cc = (struct cc_state){.cfg = sd->cc.cfg, .line_bps = sd->cc.line_bps};
+  sd->cc_ops->start(&sd->cc, &call);
+  qp_arm_cc(s, side);
+}
+
+/* The port's rate has changed: it bounds the flow's own limit and the reaction point, which starts at it while nothing has slowed it. */
+void qp_line_rate_changed(struct sim *s, uint32_t side)
+{
+  struct side *sd = &s->sides[side];
+  uint64_t line = s->ports[s->nics[sd->nic].port].rate_bps, asked = s->flows[sd->flow].job->rate_bps;
+  sd->rate_limit = asked > 0 && asked < line ? asked : line;
+  sd->cc.line_bps = line;
+  if (!sd->cc.active)
+    sd->cc.rate_bps = sd->cc.target_bps = line;
+  sd->cc.rate_bps = min_u64(sd->cc.rate_bps, line);
+  sd->cc.target_bps = min_u64(sd->cc.target_bps, line);
+}
+
 void qp_cc_timer(struct sim *s, uint32_t side)
 {
   struct side *sd = &s->sides[side];
@@ -531,7 +555,7 @@ void qp_rnr_nak(struct sim *s, uint32_t side, uint64_t psn, uint32_t timer_code)
   s->nics[sd->nic].count.rnr_nak_received++;
   s->flows[sd->flow].rnr_naks_received++;
   qp_acknowledge(s, side, psn);
-  if (sd->state != SIDE_ACTIVE)
+  if (sd->state != SIDE_ACTIVE || psn < sd->psn_una)
     return;
   if (limit != FOREVER_RNR_RETRY && ++sd->rnr_retries > limit) {
     s->nics[sd->nic].count.rnr_retry_exhausted++;

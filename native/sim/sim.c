@@ -198,7 +198,7 @@ static uint16_t udp_source_port(const struct job_flow *j, uint32_t qp, uint32_t 
   return (uint16_t)(((label & 0x3fff) ^ (label & 0xfc000) >> 14) | 0xc000);
 }
 
-static const struct cc_ops *find_cc(const char *name)
+const struct cc_ops *cc_find(const char *name)
 {
   for (unsigned long i = 0; i < cc_registry_size; i++)
     if (strcmp(cc_registry[i]->name, name) == 0)
@@ -218,19 +218,17 @@ static bool set_up_side(struct sim *s, uint32_t side, uint32_t flow, uint32_t po
   struct side *sd = &s->sides[side];
   struct nic *n = &s->nics[s->nic_of_port[port]];
   bool requester = (side & 1u) == 0, reads = j->verb == VERB_READ || j->verb == VERB_ATOMIC;
-  uint64_t line = s->ports[port].rate_bps;
   sd->nic = s->nic_of_port[port];
   sd->flow = flow;
   sd->peer_port = peer_port;
   sd->prio = (uint8_t)j->priority;
   sd->sends_requests = requester && reads;
-  sd->rate_limit = j->rate_bps > 0 && j->rate_bps < line ? j->rate_bps : line;
   sd->messages_total = j->messages > 0 ? j->messages : UINT64_MAX;
   sd->message_end = f->packets_per_message;
   sd->retry_deadline = sd->last_cnp_ps = NEVER;
   sd->cc.cfg = &n->cfg->cc;
-  sd->cc.line_bps = line;
-  sd->cc_ops = find_cc(n->cfg->cc.algorithm);
+  qp_line_rate_changed(s, side);
+  sd->cc_ops = cc_find(n->cfg->cc.algorithm);
   sd->cc_slot = evq_add_slot(s->q, SIM_CC_TIMER, side);
   sd->retry_slot = evq_add_slot(s->q, SIM_RETRY_TIMER, side);
   sd->post_slot = requester ? evq_add_slot(s->q, SIM_POST, side) : NIL;
@@ -580,7 +578,7 @@ static void run_loop(struct sim *s)
     dispatch(s, e);
     if ((s->events & PROGRESS_MASK) == 0 && s->progress != NULL)
       s->progress(s, s->progress_arg);
-    if (s->done_ps > 0 || s->stopping) {
+    if (all_flows_done(s) || s->stopping) {
       if (is_over(s) || ++after_done > DRAIN_LIMIT_EVENTS)
         break;
     }

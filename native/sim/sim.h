@@ -376,6 +376,7 @@ bool port_is_busy(const struct sim *s, const struct port *p);
 void port_drop(struct sim *s, uint32_t port, uint32_t pkt, enum drop_reason reason);
 void port_set_peer_pause(struct sim *s, uint32_t port, uint8_t prio, bool on);
 void port_resume_all(struct sim *s, uint32_t port);
+void port_forget_pause(struct sim *s, uint32_t port);
 uint64_t port_quanta_ps(const struct port *p, uint64_t quanta);
 uint64_t port_paused_ps(const struct sim *s, const struct port *p, uint8_t prio);
 
@@ -387,8 +388,8 @@ void nic_side_changed(struct sim *s, uint32_t side);    /* a side may have becom
 void nic_after_transmit(struct sim *s, struct nic *n); /* arms what will make it send again */
 void nic_queue_control(struct sim *s, struct nic *n, uint32_t pkt);
 void nic_reconfigure(struct sim *s, struct nic *n, const struct nic_cfg *cfg);
+void nic_rate_changed(struct sim *s, struct nic *n);
 void nic_wake(struct sim *s, uint32_t port);
-bool nic_has_work(const struct sim *s, const struct nic *n);
 void nic_add_sender(struct sim *s, uint32_t side);      /* hpcc: joins the round robin */
 
 /* nic_rx.c */
@@ -402,6 +403,8 @@ void qp_release_flow(struct sim *s, uint32_t flow);
 void qp_post(struct sim *s, uint32_t side);
 void qp_retry_timer(struct sim *s, uint32_t side);
 void qp_cc_timer(struct sim *s, uint32_t side);
+void qp_start_cc(struct sim *s, uint32_t side);
+void qp_line_rate_changed(struct sim *s, uint32_t side);
 void qp_notify_congestion(struct sim *s, uint32_t side);
 void qp_acknowledge(struct sim *s, uint32_t side, uint64_t psn);
 void qp_go_back(struct sim *s, uint32_t side, uint64_t psn);
