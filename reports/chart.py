@@ -33,7 +33,7 @@ _SI = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One line to draw: samples over time. `time_ps` in picoseconds, `values` in the unit of the chart, NaN for none."""
+    """One line to draw: `time_ps` in picoseconds, `values` in the unit of the chart, NaN where there is none."""
 
     name: str
     time_ps: FloatArray
@@ -142,7 +142,8 @@ def line_chart(
         title=title,
         unit=y.unit,
         x_unit=x.unit,
-        description=f"{title}, {y.unit} over {x.unit}: " + "; ".join(f"{line.name} {line.note}" for line in lines),
+        description=f"{title}, {y.unit} over {x.unit}: "
+        + "; ".join(f"{line.name} {line.note}" for line in lines),
         width=WIDTH,
         height=HEIGHT,
         lines=lines,

@@ -7,6 +7,7 @@ averaging would hide what the chart is for. Here each bucket of samples keeps it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ def decimate(
     if len(v) <= max_points:
         return t, v
     edges = np.linspace(0, len(v), max_points // 2 + 1).astype(np.int64)
-    kept = [index for start, stop in zip(edges, edges[1:], strict=False) for index in _extremes(v, start, stop)]
+    kept = [index for start, stop in pairwise(edges) for index in _extremes(v, start, stop)]
     return t[kept], v[kept]
 
 
@@ -73,7 +74,7 @@ def decimate_table(
     if len(v) <= max_points:
         return t, v
     edges = np.linspace(0, len(v), max_points // 2 + 1).astype(np.int64)
-    spans = list(zip(edges, edges[1:], strict=False))
+    spans = list(pairwise(edges))
     times = [t[place] for start, stop in spans for place in (start, stop - 1)]
     return np.asarray(times), np.concatenate([_two_rows(v[start:stop]) for start, stop in spans])
 

@@ -24,8 +24,7 @@ class HtmlReporter:
         # The style sheet is a file of this package, the only text that is not escaped.
         css = Markup(files("reports").joinpath("static/page.css").read_text("utf-8"))  # noqa: S704 - as said
         template = environment.get_template("page.html.j2")
-        for piece in template.generate(page=page_view(record), css=css):
-            out.write(piece)
+        out.writelines(template.generate(page=page_view(record), css=css))
 
 
 reporter = HtmlReporter()

@@ -94,7 +94,9 @@ def count_views(record: RunRecord) -> tuple[CountView, ...]:
     order = (*Verdict.__members__, "LAB_FAULT", "ERROR", "SKIPPED")
     counts = record.counts()
     shown = [Outcome[name] for name in order if name != "ERROR" or counts[Outcome.ERROR]]
-    return tuple(CountView(each.value, STYLES[each] if counts[each] else "none", str(counts[each])) for each in shown)
+    return tuple(
+        CountView(each.value, STYLES[each] if counts[each] else "none", str(counts[each])) for each in shown
+    )
 
 
 def view_of(record: RunRecord, test: TestRecord, number: int) -> TestView:
@@ -112,7 +114,9 @@ def view_of(record: RunRecord, test: TestRecord, number: int) -> TestView:
         criterion=_paragraphs(test.docstring),
         plan_ids=tuple(one_line(plan_id) for plan_id in test.plan_ids),
         control=_control(test),
-        fabric=" · ".join(one_line(text) for text in (record.fabric, topology, f"seed {record.seed}") if text),
+        fabric=" · ".join(
+            one_line(text) for text in (record.fabric, topology, f"seed {record.seed}") if text
+        ),
         duration=duration(sum(test.durations_s.values())) if test.durations_s else "",
         message=message.strip("\n"),
         measurements=_measurements(test),
@@ -165,7 +169,8 @@ def _measurements(test: TestRecord) -> tuple[MeasurementView, ...]:
     if not (test.negative_control and test.outcome is Outcome.PASS):
         return views
     return tuple(
-        replace(view, verdict="FAIL, intended", style="control") if view.style == "fail" else view for view in views
+        replace(view, verdict="FAIL, intended", style="control") if view.style == "fail" else view
+        for view in views
     )
 
 
@@ -202,7 +207,10 @@ def _plan(record: RunRecord, links: Sequence[LinkView]) -> tuple[PlanView, ...]:
 def _facts(record: RunRecord) -> tuple[FactView, ...]:
     facts = [
         ("Fabric", f"{record.fabric} ({STAMP.lower()})" if is_simulated(record) else record.fabric),
-        ("Topology", ", ".join(sorted({test.topology for test in record.tests if test.topology})) or record.topology),
+        (
+            "Topology",
+            ", ".join(sorted({test.topology for test in record.tests if test.topology})) or record.topology,
+        ),
         ("Seed", str(record.seed)),
         ("Started", _moment(record.started)),
         ("Elapsed", _elapsed(record)),

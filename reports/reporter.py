@@ -49,7 +49,9 @@ def write_report(reporter: Reporter, record: RunRecord, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:
-        raise ConfigError(f"cannot write the {reporter.report_type} report: {error.strerror}", value=str(path)) from error
+        raise ConfigError(
+            f"cannot write the {reporter.report_type} report: {error.strerror}", value=str(path)
+        ) from error
     partial = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as out:
@@ -57,7 +59,9 @@ def write_report(reporter: Reporter, record: RunRecord, path: Path) -> Path:
         partial.chmod(0o644)
         partial.replace(path)
     except OSError as error:
-        raise ConfigError(f"cannot write the {reporter.report_type} report: {error.strerror}", value=str(path)) from error
+        raise ConfigError(
+            f"cannot write the {reporter.report_type} report: {error.strerror}", value=str(path)
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return path

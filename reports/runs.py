@@ -13,7 +13,16 @@ from harness.core.errors import ConfigError
 from harness.core.evidence import Missing
 from harness.core.record import Figure, ScenarioRecord, SeriesRecord
 from harness.core.units import parse_bytes, parse_duration
-from reports.chart import SCALED_UNITS, ChartView, Column, Moment, Threshold, constant_level, line_chart, si_text
+from reports.chart import (
+    SCALED_UNITS,
+    ChartView,
+    Column,
+    Moment,
+    Threshold,
+    constant_level,
+    line_chart,
+    si_text,
+)
 from reports.text import clean, number, one_line, with_unit
 from reports.view import FigureView, RunView
 
@@ -58,11 +67,17 @@ def _scenario_lines(run: ScenarioRecord, fields: Mapping[str, Any]) -> Iterable[
         yield from (clean(line) for line in run.scenario.splitlines() if line.strip())
         return
     for pattern in _dicts(fields.get("traffic")):
-        yield _words({"traffic": pattern.get("pattern", ""), **{k: v for k, v in pattern.items() if k != "pattern"}})
+        yield _words(
+            {"traffic": pattern.get("pattern", ""), **{k: v for k, v in pattern.items() if k != "pattern"}}
+        )
     qos = fields.get("qos")
     if isinstance(qos, dict):
         yield from (f"{one_line(str(name))}: {_words(block)}" for name, block in qos.items())
-    rest = {key: value for key, value in fields.items() if key not in ("traffic", "qos", "events", "name", "topology")}
+    rest = {
+        key: value
+        for key, value in fields.items()
+        if key not in ("traffic", "qos", "events", "name", "topology")
+    }
     if rest:
         yield _words(rest)
 
@@ -70,7 +85,9 @@ def _scenario_lines(run: ScenarioRecord, fields: Mapping[str, Any]) -> Iterable[
 def _words(value: object) -> str:
     """Nested plain data on one line: `kmin 400KB, kmax 1600KB`."""
     if isinstance(value, dict):
-        return ", ".join(f"{one_line(str(key)).replace('_', ' ')} {_words(item)}" for key, item in value.items())
+        return ", ".join(
+            f"{one_line(str(key)).replace('_', ' ')} {_words(item)}" for key, item in value.items()
+        )
     if isinstance(value, list):
         return "[" + "; ".join(_words(item) for item in value) + "]"
     return one_line(str(value))
@@ -105,7 +122,9 @@ def _thresholds(fields: Mapping[str, Any]) -> list[Threshold]:
     ecn = qos.get("ecn") if isinstance(qos, dict) else None
     if not isinstance(ecn, dict):
         return []
-    found = [(label, _quantity(ecn.get(key), parse_bytes)) for key, label in (("kmin", "Kmin"), ("kmax", "Kmax"))]
+    found = [
+        (label, _quantity(ecn.get(key), parse_bytes)) for key, label in (("kmin", "Kmin"), ("kmax", "Kmax"))
+    ]
     return [Threshold(label, value) for label, value in found if value is not None]
 
 

@@ -98,4 +98,6 @@ def _details(measurement: MeasurementView, width: int, indent: str, *, cut_name:
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
     # textwrap counts characters; wide ones take two columns, so half as many are sure to fit.
     room = width if display_width(text) <= len(text) else width // 2
-    return textwrap.wrap(text, room, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+    return textwrap.wrap(
+        text, room, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+    )

@@ -35,20 +35,21 @@ class TerminalReporter:
 
     def write(self, record: RunRecord, out: TextIO) -> None:
         """Print the whole summary."""
-        for line in self.lines(page_view(record)):
-            out.write(f"{line}\n")
+        out.writelines(f"{line}\n" for line in self.lines(page_view(record)))
 
     def lines(self, page: PageView) -> Iterator[str]:
         """The report, line by line, without line ends."""
         if page.stamp:
-            yield self._paint(f"{page.stamp}: no frame of this run crossed real hardware", 36)
+            yield from self._sentence(f"{page.stamp}: no frame of this run crossed real hardware", 36)
         for warning in page.warnings:
-            yield self._paint(cut(f"! {warning}", self.width), 33)
+            yield from self._sentence(f"! {warning}", 33)
         for test in page.tests:
             yield from self._test(test)
         yield ""
-        yield self._counts(page)
-        yield self._paint(cut(page.conclusion, self.width), _COLOURS[page.style])
+        yield from self._sentence(
+            " · ".join(f"{count.verdict} {count.amount}" for count in page.counts), None
+        )
+        yield from self._sentence(page.conclusion, _COLOURS[page.style])
 
     def _test(self, test: TestView) -> Iterator[str]:
         room = self.width - _VERDICT_WIDTH - 2
@@ -62,8 +63,9 @@ class TerminalReporter:
     def _verdict(self, test: TestView) -> str:
         return self._paint(pad(test.verdict, _VERDICT_WIDTH), _COLOURS[test.style])
 
-    def _counts(self, page: PageView) -> str:
-        return " · ".join(f"{count.verdict} {count.amount}" for count in page.counts)
+    def _sentence(self, text: str, sgr: int | None) -> Iterator[str]:
+        for line in textwrap.wrap(plain_spaces(text), max(self.width, 20)):
+            yield line if sgr is None else self._paint(line, sgr)
 
     def _paint(self, text: str, sgr: int) -> str:
         return f"\x1b[{sgr}m{text}\x1b[0m" if self.colour else text

@@ -77,7 +77,11 @@ def signed_percent(fraction: float) -> str:
 def duration(seconds: float) -> str:
     """Format elapsed wall-clock time: "0.8 s", "2 min 05 s", "1 h 02 min"."""
     if seconds < 59.95:
-        return f"{seconds:.1f}\N{NO-BREAK SPACE}s" if seconds >= 0.1 else f"{seconds * 1000:.0f}\N{NO-BREAK SPACE}ms"
+        return (
+            f"{seconds:.1f}\N{NO-BREAK SPACE}s"
+            if seconds >= 0.1
+            else f"{seconds * 1000:.0f}\N{NO-BREAK SPACE}ms"
+        )
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
@@ -85,7 +89,7 @@ def duration(seconds: float) -> str:
 
 
 def count(amount: int, singular: str, plural: str | None = None) -> str:
-    """ "1 test", "2 tests"."""
+    """Number and noun: "1 test", "2 tests"."""
     return f"{amount:,} {singular if amount == 1 else plural or singular + 's'}"
 
 

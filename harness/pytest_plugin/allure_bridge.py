@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.pytest_plugin.markers import plan_ids_of
-from harness.pytest_plugin.run_record import text_of, title_of
 from harness.pytest_plugin.verdict import JOURNAL
 from reports.measurements import measurement_views
 from reports.table import measurement_table
@@ -50,16 +48,13 @@ class AllureBridge:
 def _attach(journal: Journal) -> None:
     import allure  # noqa: PLC0415 - optional: present when its plugin is
 
-    simulated = journal.fabric is not None and journal.fabric.simulated
-    stamp = " (SIMULATED)" if simulated else ""
-    if simulated:
+    stamp = " (SIMULATED)" if journal.simulated else ""
+    if journal.simulated:
         allure.dynamic.tag("SIMULATED")
     table = measurement_table(measurement_views(journal.measurements), _TABLE_WIDTH)
     if table:
         allure.attach("\n".join(table), f"measurements{stamp}", allure.attachment_type.TEXT)
     for run in journal.runs:
-        name = f"run {run.number}: {title_of(run.scenario)}{stamp}"
-        allure.attach(text_of(run.scenario), name, allure.attachment_type.YAML)
-    reasons = journal.doubts()
-    if reasons:
-        allure.attach(json.dumps(reasons, indent=2), "not valid as evidence", allure.attachment_type.JSON)
+        allure.attach(run.scenario, f"run {run.number}: {run.title}{stamp}", allure.attachment_type.YAML)
+    if journal.doubts:
+        allure.attach("\n".join(journal.doubts), "not valid as evidence", allure.attachment_type.TEXT)

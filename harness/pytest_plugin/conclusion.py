@@ -24,9 +24,9 @@ def conclude(
     """Judge a test whose body ran to its end.
 
     The worst measurement decides; no measurement at all is INVALID, and so is everything measured on a run that is no
-    evidence (`doubts` says why: an unfinished flow, a generator below its load). A negative control (`control` says what is broken)
-    turns FAIL around: at least one measurement must FAIL, or the check cannot see the fault it is there for. INVALID
-    stays INVALID in both.
+    evidence (`doubts` says why: an unfinished flow, a generator below its load). A negative control (`control`: what is
+    broken) turns FAIL around: at least one measurement must FAIL, or the check cannot see the fault it is there for.
+    INVALID stays INVALID in both.
     """
     if doubts:
         return Conclusion(Verdict.INVALID, f"not valid as evidence: {'; '.join(doubts)}")
@@ -45,7 +45,11 @@ def _reason(measurements: Sequence[Measurement], verdict: Verdict) -> str:
     if verdict is Verdict.PASS:
         return ""
     decisive = [measurement for measurement in measurements if measurement.verdict is verdict]
-    words = {Verdict.MARGINAL: "near the limit", Verdict.FAIL: "outside the limit", Verdict.INVALID: "without evidence"}
+    words = {
+        Verdict.MARGINAL: "near the limit",
+        Verdict.FAIL: "outside the limit",
+        Verdict.INVALID: "without evidence",
+    }
     return f"{words[verdict]}: {_names(decisive)}"
 
 
@@ -53,4 +57,6 @@ def _names(measurements: Sequence[Measurement]) -> str:
     """The worst three with their numbers: "goodput 92.5 Gb/s (limit ≥ 95 Gb/s)"."""
     views = measurement_views(measurements)
     rest = f" and {len(views) - 3} more" if len(views) > 3 else ""
-    return plain_spaces("; ".join(f"{view.name} {view.value} (limit {view.limit})" for view in views[:3]) + rest)
+    return plain_spaces(
+        "; ".join(f"{view.name} {view.value} (limit {view.limit})" for view in views[:3]) + rest
+    )

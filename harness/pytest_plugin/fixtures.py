@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core.measure import Measurement, measure
-from harness.pytest_plugin.journal import Journal, ObservedFabric
+from harness.pytest_plugin.journal import Journal
 from harness.pytest_plugin.markers import fabric_of
+from harness.pytest_plugin.observed import ObservedFabric
 from harness.pytest_plugin.verdict import JOURNAL
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Expect:
         No data (None, NaN, Missing) is INVALID. `evidence` says where the value comes from, by default the latest run
         of this test; `source` says where the limit comes from, by default what the limit itself says.
         """
-        measurement = measure(name, value, limit, unit, evidence=evidence or self._latest_run(), source=source)
+        measurement = measure(
+            name, value, limit, unit, evidence=evidence or self._latest_run(), source=source
+        )
         self._journal.measurements.append(measurement)
         return measurement
 

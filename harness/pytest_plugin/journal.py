@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import enum
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.pytest_plugin.conclusion import Conclusion
-    from harness.core.capability import Capability
-    from harness.core.fabric import Fabric
     from harness.core.measure import Measurement
-    from harness.core.result import RunResult
-    from harness.core.scenario import Scenario
-    from harness.core.topology import Topology
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedRun:
-    """One `fabric.run` of a test: what was asked, what came back, wall-clock seconds it took."""
-
-    number: int
-    scenario: Scenario
-    result: RunResult
-    wall_s: float
+    from harness.core.record import ScenarioRecord
+    from harness.pytest_plugin.conclusion import Conclusion
 
 
 class Trouble(enum.Enum):
@@ -42,13 +27,16 @@ class Journal:
     """Runs and measurements of one test, in order, and how it ended.
 
     `conclusion` is there when the body ran to its end; `trouble` with its `reason` when something else decided. The
-    first trouble stays: an error of tear-down does not hide why the body failed. `details` is a traceback, where one helps;
-    `durations_s` is by phase.
+    first trouble stays: an error of tear-down does not hide why the body failed. `details` is a traceback, where one
+    helps; `doubts` say why runs are no evidence; `durations_s` is by phase; `versions` are those of the tools that made
+    results. `simulated` is that of the fabric, once there is one.
     """
 
-    runs: list[ObservedRun] = field(default_factory=list)
+    runs: list[ScenarioRecord] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
-    fabric: Fabric | None = None
+    simulated: bool = False
+    versions: dict[str, str] = field(default_factory=dict)
     conclusion: Conclusion | None = None
     trouble: Trouble | None = None
     reason: str = ""
@@ -59,55 +47,3 @@ class Journal:
         """Note what kept the test from its verdict, unless something did before."""
         if self.trouble is None:
             self.trouble, self.reason, self.details = trouble, reason, details
-
-    def doubts(self) -> list[str]:
-        """Why runs of this test are no evidence; empty when all are."""
-        return [f"run {run.number}: {reason}" for run in self.runs for reason in run.result.invalid_reasons]
-
-
-class ObservedFabric:
-    """The fabric of a test: behaves as the real one and writes every run into the test's journal.
-
-    It is what the `fabric` fixture hands out. Closing it does nothing; the session owns the real fabric.
-    """
-
-    def __init__(self, fabric: Fabric, journal: Journal) -> None:
-        self._fabric = fabric
-        self._journal = journal
-        journal.fabric = fabric
-
-    @property
-    def name(self) -> str:
-        """Name of the binding."""
-        return self._fabric.name
-
-    @property
-    def topology(self) -> Topology:
-        """Hosts, switches and links."""
-        return self._fabric.topology
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """What the fabric offers."""
-        return self._fabric.capabilities
-
-    @property
-    def simulated(self) -> bool:
-        """True when no frame crosses real hardware."""
-        return self._fabric.simulated
-
-    @property
-    def line_rate_gbps(self) -> float:
-        """Rate of the host ports in Gb/s."""
-        return self._fabric.line_rate_gbps
-
-    def run(self, scenario: Scenario) -> RunResult:
-        """Run the scenario and keep its result as evidence; a HarnessError passes through and is a lab fault."""
-        started = time.perf_counter()
-        result = self._fabric.run(scenario)
-        run = ObservedRun(len(self._journal.runs) + 1, scenario, result, time.perf_counter() - started)
-        self._journal.runs.append(run)
-        return result
-
-    def close(self) -> None:
-        """Leave the fabric as it is: other tests share it."""

@@ -25,8 +25,7 @@ _MARKERS = (
     "plan(*ids): cases of the test plan that this test implements, such as 'PFC-07'",
     "needs(*capabilities): skip, naming what is missing, unless the fabric offers all of these Capability members",
     "topology(name): run on this topology instead of the one of --topology",
-    "negative_control(what): shows that the check can fail; something is broken on purpose and at least one "
-    "measurement must FAIL",
+    "negative_control(what): `what` is broken on purpose, and at least one measurement must FAIL",
 )
 _MAX_SEED = 2**63 - 1
 # A name of our own, so that the value of pytest-html's option of the same spelling is never read.
@@ -37,15 +36,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options of the lab; `--help` lists them in a group of their own."""
     group = parser.getgroup("fabric validation")
     add = group.addoption
-    add("--fabric", default=DEFAULT_FABRIC, metavar="NAME", help="kind of fabric: a module of harness.bindings")
-    add("--topology", default=DEFAULT_TOPOLOGY, metavar="NAME", help="topology of tests that name none (or a file)")
-    add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
-    add("--seed", default=DEFAULT_SEED, type=_seed, metavar="N", help="seeds every random draw (default %(default)s)")
     add(
-        "--record", default=None, metavar="DIR", help="folder of the record and report (default: runs/<date-time>)"
+        "--fabric",
+        default=DEFAULT_FABRIC,
+        metavar="NAME",
+        help="kind of fabric: a module of harness.bindings",
+    )
+    add(
+        "--topology",
+        default=DEFAULT_TOPOLOGY,
+        metavar="NAME",
+        help="topology of tests that name none (or a file)",
+    )
+    add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
+    add(
+        "--seed",
+        default=DEFAULT_SEED,
+        type=_seed,
+        metavar="N",
+        help="seeds every random draw (default %(default)s)",
+    )
+    add(
+        "--record",
+        default=None,
+        metavar="DIR",
+        help="folder of the record and report (default: runs/<date-time>)",
     )
     try:
-        add("--html", dest=_HTML, default=None, metavar="PATH", help="where the HTML page goes (default: report.html in --record)")
+        add(
+            "--html",
+            dest=_HTML,
+            default=None,
+            metavar="PATH",
+            help="where the HTML page goes (default: report.html in --record)",
+        )
     except ValueError:
         # pytest-html owns this option where it is installed; our page then stays beside the record.
         return

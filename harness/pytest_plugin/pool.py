@@ -55,12 +55,16 @@ class FabricPool:
             try:
                 fabric.close()
             except HarnessError as error:
-                _log.error("fabric %r with topology %r did not close: %s", self._settings.fabric, topology, error)
+                _log.error(
+                    "fabric %r with topology %r did not close: %s", self._settings.fabric, topology, error
+                )
 
     def _reserve(self, topology: str, user: str) -> Fabric:
         try:
             binding = load_binding(self._settings.fabric)
-            return binding.reserve(Topology.load(topology), site=self._settings.site, seed=self._settings.seed)
+            return binding.reserve(
+                Topology.load(topology), site=self._settings.site, seed=self._settings.seed
+            )
         except BaseException:
             # Ctrl-C during a slow reservation counts too: what is half reserved must not be handed out later.
             self._failures[topology] = user
@@ -71,5 +75,7 @@ def load_binding(name: str) -> Binding:
     """Find a kind of fabric by the name of its module; ConfigError names those that exist."""
     known = sorted(module.name for module in pkgutil.iter_modules(harness.bindings.__path__))
     if name not in known:
-        raise ConfigError("unknown fabric", key="--fabric", value=name, hint=suggestion(name, known, "there are"))
+        raise ConfigError(
+            "unknown fabric", key="--fabric", value=name, hint=suggestion(name, known, "there are")
+        )
     return cast("Binding", importlib.import_module(f"harness.bindings.{name}"))

@@ -11,7 +11,6 @@ from harness.core.measure import Verdict
 from harness.core.record import Outcome, TestRecord
 from harness.pytest_plugin.journal import Journal, Trouble
 from harness.pytest_plugin.markers import control_of, plan_ids_of, topology_of
-from harness.pytest_plugin.run_record import scenario_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +67,6 @@ def outcome_of(journal: Journal) -> Outcome:
 
 def finished_test(item: pytest.Item, journal: Journal) -> Finished:
     """Join what the suite says about a test with what happened in it."""
-    topology = topology_of(item)
     outcome = outcome_of(journal)
     control = control_of(item)
     test = TestRecord(
@@ -78,17 +76,17 @@ def finished_test(item: pytest.Item, journal: Journal) -> Finished:
         docstring=inspect.getdoc(getattr(item, "obj", None)) or "",
         parameters=_parameters(item),
         measurements=tuple(journal.measurements),
-        runs=tuple(scenario_record(run, topology) for run in journal.runs),
+        runs=tuple(journal.runs),
         durations_s={phase: round(seconds, 6) for phase, seconds in journal.durations_s.items()},
         negative_control=control is not None,
         control=control or "",
         lab_fault=journal.reason if outcome is Outcome.LAB_FAULT else None,
         skipped=journal.reason if outcome is Outcome.SKIPPED else None,
         message=_message(journal),
-        simulated=journal.fabric is not None and journal.fabric.simulated,
-        topology=topology,
+        simulated=journal.simulated,
+        topology=topology_of(item),
     )
-    return Finished(_encodable(test), _versions(journal))
+    return Finished(_encodable(test), journal.versions)
 
 
 def _message(journal: Journal) -> str:
@@ -104,11 +102,6 @@ def _message(journal: Journal) -> str:
 def _parameters(item: pytest.Item) -> dict[str, str]:
     callspec = getattr(item, "callspec", None)
     return {} if callspec is None else {str(name): str(value) for name, value in callspec.params.items()}
-
-
-def _versions(journal: Journal) -> dict[str, str]:
-    found = [run.result.raw.get("simulator") for run in journal.runs]
-    return {str(tool.get("name")): str(tool.get("version")) for tool in found if isinstance(tool, dict)}
 
 
 def _encodable(test: TestRecord) -> TestRecord:

@@ -26,8 +26,8 @@ JOURNAL_FILE, DOCUMENT_FILE = "record.jsonl", "record.json"
 class Recorder:
     """Keeps the tests of a session in the order they finish; its folder appears with the first of them.
 
-    A session without a test of a fabric (unit tests) leaves nothing on disk. `simulated` says what is known of the fabric
-    before the first test.
+    A session without a test of a fabric (unit tests) leaves nothing on disk. `simulated` says what is known of the
+    fabric before the first test.
     """
 
     def __init__(self, settings: Settings, versions: dict[str, str], *, simulated: bool) -> None:

@@ -11,7 +11,7 @@ from harness.core.record import Outcome, RunRecord, TestRecord
 from harness.pytest_plugin.options import SETTINGS
 from harness.pytest_plugin.record_item import Finished, finished_test
 from harness.pytest_plugin.recorder import Recorder
-from harness.pytest_plugin.verdict import JOURNAL, RECORD
+from harness.pytest_plugin.verdict import JOURNAL, OUTCOME, RECORD
 from harness.pytest_plugin.versions import declares_simulation, tool_versions
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 EXIT_INVALID, EXIT_LAB_FAULT = 10, 11
 """Exit codes of our own, beyond pytest's 0 to 5: nothing failed, but evidence is missing, or the lab broke."""
+
+_PHASE_OF_A_CRASH = "???"
+"""Phase of the report that xdist makes up for the test that a worker died in (its `handle_crashitem`)."""
 
 
 class Recording:
@@ -37,9 +40,9 @@ class Recording:
         text = getattr(report, RECORD, None)
         if text is not None:
             self._keep(Finished.from_text(text))
-        elif report.when == "???":  # what xdist reports for the test that a worker died in
+        elif str(report.when) == _PHASE_OF_A_CRASH:
             self._keep(Finished(_crashed(report)))
-        elif report.failed and not hasattr(report, "harness_outcome"):
+        elif report.failed and not hasattr(report, OUTCOME):
             self._other_failures += 1
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,10 +19,10 @@ from reports.decimate import decimate, decimate_table
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.core.errors import HarnessError
     from harness.core.result import RunResult
     from harness.core.scenario import Scenario
     from harness.core.series import Array, Series
-    from harness.pytest_plugin.journal import ObservedRun
 
 # What a report draws; other series stay in the folder of the run.
 SERIES = ("goodput_bps", "cc_rate_bps", "queue_bytes", "pause_fraction")
@@ -39,27 +40,57 @@ _COUNTERS = (
 )
 
 
-def scenario_record(run: ObservedRun, topology: str) -> ScenarioRecord:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which run of a test, and where it ran."""
+
+    number: int
+    topology: str
+    simulated: bool
+
+
+def finished_run(place: Place, scenario: Scenario, result: RunResult, wall_s: float) -> ScenarioRecord:
     """Keep what a report needs of a run; the series are shortened so that their peaks stay."""
-    scenario, result = run.scenario, run.result
-    return ScenarioRecord(
-        number=run.number,
-        title=title_of(scenario),
-        scenario=text_of(scenario),
-        topology=topology,
+    return replace(
+        _asked(place, scenario, wall_s),
         simulated=result.simulated,
-        wall_s=round(run.wall_s, 6),
         ended=result.ended,
         figures=_figures(result),
         invalid_reasons=tuple(result.invalid_reasons),
-        events=tuple(_event_lines(scenario)),
         series=tuple(part for name in SERIES for part in series_records(result.series[name])),
     )
 
 
+def failed_run(place: Place, scenario: Scenario, error: HarnessError, wall_s: float) -> ScenarioRecord:
+    """Keep what was asked of a run that gave no result, and why it gave none."""
+    return replace(_asked(place, scenario, wall_s), ended="error", invalid_reasons=(str(error),))
+
+
+def _asked(place: Place, scenario: Scenario, wall_s: float) -> ScenarioRecord:
+    return ScenarioRecord(
+        number=place.number,
+        title=title_of(scenario),
+        scenario=text_of(scenario),
+        topology=place.topology,
+        simulated=place.simulated,
+        wall_s=round(wall_s, 6),
+        events=tuple(_event_lines(scenario)),
+    )
+
+
+def tool_of(result: RunResult) -> dict[str, str]:
+    """Name and version of what made the result, as it says itself; nothing when it does not."""
+    tool = result.raw.get("simulator")
+    if not isinstance(tool, dict) or not {"name", "version"} <= tool.keys():
+        return {}
+    return {str(tool["name"]): str(tool["version"])}
+
+
 def title_of(scenario: Scenario) -> str:
     """The name of the scenario, else the names of its patterns."""
-    return scenario.name or ", ".join(pattern_name(pattern).replace("_", " ") for pattern in scenario.patterns)
+    return scenario.name or ", ".join(
+        pattern_name(pattern).replace("_", " ") for pattern in scenario.patterns
+    )
 
 
 def text_of(scenario: Scenario) -> str:
@@ -72,7 +103,9 @@ def text_of(scenario: Scenario) -> str:
 
 def _event_lines(scenario: Scenario) -> list[str]:
     """Events in order of time, in words: "2ms: link down sw1:e2"."""
-    return [_event_line(event_to_fields(event)) for event in sorted(scenario.events, key=lambda event: event.at)]
+    return [
+        _event_line(event_to_fields(event)) for event in sorted(scenario.events, key=lambda event: event.at)
+    ]
 
 
 def _event_line(fields: Mapping[str, object]) -> str:

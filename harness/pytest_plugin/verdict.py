@@ -42,7 +42,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     result = yield
     journal = item.stash.get(JOURNAL, None)
     if journal is not None:
-        journal.conclusion = conclude(journal.measurements, control_of(item), journal.doubts())
+        journal.conclusion = conclude(journal.measurements, control_of(item), journal.doubts)
         if journal.conclusion.verdict in (Verdict.FAIL, Verdict.INVALID):
             pytest.fail(_message(journal), pytrace=False)
     return result
@@ -51,7 +51,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def _message(journal: Journal) -> str:
     if journal.conclusion is None:
         return ""
-    simulated = " (SIMULATED)" if journal.fabric is not None and journal.fabric.simulated else ""
+    simulated = " (SIMULATED)" if journal.simulated else ""
     headline = f"{journal.conclusion.verdict.name}{simulated}: {journal.conclusion.headline}"
     table = measurement_table(measurement_views(journal.measurements), _TABLE_WIDTH)
     return "\n".join([headline, "", *table]).rstrip()
@@ -72,10 +72,13 @@ def pytest_runtest_makereport(
     vars(report)[OUTCOME] = outcome_of(journal).value
     if call.when == "teardown":
         vars(report)[RECORD] = finished_test(item, journal).to_text()
+        del item.stash[JOURNAL]  # items live until the end of the session, what they measured need not
     return report
 
 
-def _observe(journal: Journal, report: pytest.TestReport, call: pytest.CallInfo[None], config: pytest.Config) -> None:
+def _observe(
+    journal: Journal, report: pytest.TestReport, call: pytest.CallInfo[None], config: pytest.Config
+) -> None:
     """Sort the exception of a phase into the troubles of a test."""
     error = None if call.excinfo is None else call.excinfo.value
     if report.skipped:
@@ -106,7 +109,9 @@ def _lab_fault(
     journal: Journal, report: pytest.TestReport, error: HarnessError, config: pytest.Config
 ) -> None:
     """Report a problem of lab, file or tool as pytest's error: the product is not to blame."""
-    reason = one_line(str(error) if isinstance(error, FabricNotReserved) else f"{type(error).__name__}: {error}")
+    reason = one_line(
+        str(error) if isinstance(error, FabricNotReserved) else f"{type(error).__name__}: {error}"
+    )
     journal.give_up(Trouble.LAB_FAULT, reason)
     if report.when == "call":
         # pytest and JUnit count what fails outside the body as an error; "setup" is the phase they know for that.
@@ -123,7 +128,9 @@ def _skip_reason(report: pytest.TestReport) -> str:
     return reason.removeprefix("Skipped: ")
 
 
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str | tuple[str, Mapping[str, bool]]] | None:
+def pytest_report_teststatus(
+    report: pytest.TestReport,
+) -> tuple[str, str, str | tuple[str, Mapping[str, bool]]] | None:
     """Print the verdict where it is not pytest's own word; the categories stay pytest's, so its tools keep working."""
     word = getattr(report, OUTCOME, None)
     if word == "MARGINAL" and report.when == "call" and report.passed:

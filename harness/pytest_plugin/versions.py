@@ -51,7 +51,7 @@ def _simulator(fabric: str) -> dict[str, str] | None:
         return None
     try:
         program = Path(find())
-        run = subprocess.run(  # noqa: S603 - the program that the binding runs
+        run = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=_PATIENCE_S, check=True
         )
     except (HarnessError, OSError, subprocess.SubprocessError):

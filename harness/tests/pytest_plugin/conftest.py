@@ -58,7 +58,7 @@ class Fabric:
             file.write("closed\\n")
 '''
 
-PRELUDE = '''
+PRELUDE = """
 import pytest
 from harness import MB, Capability, Counter, Missing, Scenario, at_least, at_most, equals
 from harness.patterns.pair import Pair
@@ -67,7 +67,7 @@ from harness.patterns.pair import Pair
 def scenario(name="{}"):
     return Scenario(Pair(MB), name=name)
 
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,9 @@ class Lab:
             pytest_plugins = ("harness.pytest_plugin",)
         """)
         root = json.dumps(str(Path(__file__).parents[3]))
-        pytester.makeini(f"[pytest]\naddopts = --import-mode=importlib --strict-markers\npythonpath = {root[1:-1]}\n")
+        pytester.makeini(
+            f"[pytest]\naddopts = --import-mode=importlib --strict-markers\npythonpath = {root[1:-1]}\n"
+        )
 
     def run(self, body: str, *options: str, own_process: bool = False) -> Session:
         """Run one module of tests; `body` follows the imports of PRELUDE."""

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 pytest_plugins = ("pytester",)
 
 
-ONE_GOOD = '''
+ONE_GOOD = """
 from harness import equals
 
 def test_it(fabric, expect):
     expect("x", 1, equals(1))
-'''
+"""
 
 
 def test_the_record_says_what_was_tested_with_what(lab: Lab) -> None:
@@ -43,13 +43,13 @@ def test_the_record_says_what_was_tested_with_what(lab: Lab) -> None:
 
 
 def test_a_run_is_kept_with_scenario_seed_and_figures(lab: Lab) -> None:
-    session = lab.run('''
+    session = lab.run("""
 @pytest.mark.parametrize("drops", [5])
 def test_it(fabric, expect, drops):
     fabric.run(scenario('{"drops": 1}'))
     result = fabric.run(scenario('{"drops": %d}' % drops))
     expect("frames dropped", result.counters[Counter.DROPS], equals(5))
-''')
+""")
     test = session.test("test_it[5]")
     assert test.parameters == {"drops": "5"}
     assert [run.number for run in test.runs] == [1, 2]
@@ -58,8 +58,9 @@ def test_it(fabric, expect, drops):
     assert figures["frames dropped"] == 5
     assert "pair" in test.runs[1].scenario
     assert session.record.versions["fake-sim"] == "9.9"
-    assert "pytest 'test_suite.py::test_it[5]' --fabric fake --topology star-9 --seed 1" in session.page.replace(
-        "&#39;", "'"
+    assert (
+        "pytest 'test_suite.py::test_it[5]' --fabric fake --topology star-9 --seed 1"
+        in session.page.replace("&#39;", "'")
     )
 
 
@@ -79,7 +80,8 @@ def test_simulated_stands_in_every_place(lab: Lab) -> None:
 
 
 def test_a_fabric_is_reserved_once_a_topology_and_closed(lab: Lab) -> None:
-    lab.run('''
+    lab.run(
+        """
 @pytest.mark.parametrize("n", range(3))
 def test_default(fabric, expect, n):
     expect("hosts", len(fabric.topology.hosts), at_least(1))
@@ -90,13 +92,16 @@ def test_other(fabric, expect):
 
 def test_default_again(fabric, expect):
     expect("hosts", len(fabric.topology.hosts), at_least(1))
-''', "--seed", "3")
+""",
+        "--seed",
+        "3",
+    )
     assert (lab.pytester.path / "reservations.txt").read_text() == "star-9 3\ndumbbell 3\n"
     assert (lab.pytester.path / "closed.txt").read_text() == "closed\nclosed\n"
 
 
 def test_a_failing_reservation_is_tried_and_told_once(lab: Lab) -> None:
-    session = lab.run('''
+    session = lab.run("""
 pytestmark = pytest.mark.topology("ring-4")
 
 @pytest.mark.parametrize("n", range(3))
@@ -106,15 +111,13 @@ def test_it(fabric, expect, n):
 @pytest.mark.needs(Capability.PFC)
 def test_needy(fabric, expect):
     expect("n", 1, at_least(0))
-''')
+""")
     assert (lab.pytester.path / "reservations.txt").read_text() == "ring-4 1\n"
     assert set(session.outcomes().values()) == {"LAB FAULT"}
     assert session.code == 11
     reasons = [test.lab_fault or "" for test in session.record.tests]
     assert "the lab is closed" in reasons[0]
-    assert all(
-        "could not be reserved, see test_suite.py::test_it[0]" in reason for reason in reasons[1:]
-    )
+    assert all("could not be reserved, see test_suite.py::test_it[0]" in reason for reason in reasons[1:])
     assert "4 errors" in session.stdout
 
 
@@ -146,7 +149,8 @@ def test_verdicts_are_the_same_with_and_without_xdist(lab: Lab) -> None:
 
 
 def test_a_dying_worker_keeps_the_records_of_the_others(lab: Lab) -> None:
-    session = lab.run('''
+    session = lab.run(
+        """
 import os
 
 @pytest.mark.parametrize("n", range(6))
@@ -154,14 +158,18 @@ def test_it(fabric, expect, n):
     if n == 2:
         os._exit(1)
     expect("n", n, at_least(0))
-''', "-n", "2", own_process=True)
+""",
+        "-n",
+        "2",
+        own_process=True,
+    )
     outcomes = session.outcomes()
     assert outcomes.pop("test_it[2]") == "LAB FAULT"
     assert outcomes == {f"test_it[{n}]": "PASS" for n in (0, 1, 3, 4, 5)}
     assert "died" in (session.test("test_it[2]").lab_fault or "")
 
 
-INTERRUPTED = '''
+INTERRUPTED = """
 def test_first(fabric, expect):
     expect("x", 1, equals(1))
 
@@ -171,7 +179,7 @@ def test_second(fabric, expect):
 
 def test_third(fabric, expect):
     expect("x", 1, equals(1))
-'''
+"""
 
 
 def test_ctrl_c_keeps_what_finished_and_still_writes_the_report(lab: Lab) -> None:
@@ -187,7 +195,7 @@ def test_ctrl_c_keeps_what_finished_and_still_writes_the_report(lab: Lab) -> Non
 
 def test_a_kill_leaves_a_readable_record(lab: Lab) -> None:
     lab.pytester.makepyfile(
-        test_suite='''
+        test_suite="""
 import time
 from harness import equals
 
@@ -196,7 +204,7 @@ def test_first(fabric, expect):
 
 def test_second(fabric, expect):
     time.sleep(60)
-'''
+"""
     )
     command = [sys.executable, "-m", "pytest", "--fabric", "fake", "--record", "out"]
     child = subprocess.Popen(command, cwd=lab.pytester.path, stdout=subprocess.DEVNULL)
@@ -245,7 +253,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_runs(lab: Lab, o
 
 
 def test_a_record_that_stops_being_writable_ends_the_session_as_a_lab_fault(lab: Lab) -> None:
-    session = lab.run('''
+    session = lab.run("""
 def test_first(fabric, expect):
     with open("out", "w") as file:
         file.write("in the way")
@@ -253,7 +261,7 @@ def test_first(fabric, expect):
 
 def test_second(fabric, expect):
     expect("x", 1, equals(1))
-''')
+""")
     assert session.code == 11
     assert "LAB FAULT" in session.stdout
     assert "cannot write the record" in session.stdout
@@ -309,7 +317,9 @@ def test_the_page_asks_nothing_of_the_network(lab: Lab) -> None:
     session = lab.run(ONE_OF_EACH)
     checker = _Checker()
     checker.feed(session.page)
-    links = [value for name, value in checker.attributes if name in ("src", "href", "srcset", "action", "data")]
+    links = [
+        value for name, value in checker.attributes if name in ("src", "href", "srcset", "action", "data")
+    ]
     assert links
     assert all(link.startswith("#") for link in links)
     assert "http://" not in session.page
@@ -320,14 +330,21 @@ def test_the_page_asks_nothing_of_the_network(lab: Lab) -> None:
 
 def test_allure_gets_measurements_criterion_and_plan(lab: Lab) -> None:
     pytest.importorskip("allure_pytest")
-    lab.run('''
+    lab.run(
+        '''
 @pytest.mark.plan("PFC-07")
 def test_it(fabric, expect):
     """The criterion."""
     fabric.run(scenario('{"drops": 0}'))
     expect("goodput", 50.0, at_least(90), "Gb/s")
-''', "--alluredir", "allure", own_process=True)
-    (result,) = (json.loads(path.read_text()) for path in (lab.pytester.path / "allure").glob("*-result.json"))
+''',
+        "--alluredir",
+        "allure",
+        own_process=True,
+    )
+    (result,) = (
+        json.loads(path.read_text()) for path in (lab.pytester.path / "allure").glob("*-result.json")
+    )
     assert result["status"] == "failed"
     assert result["description"] == "The criterion."
     labels = {(label["name"], label["value"]) for label in result["labels"]}
@@ -337,3 +354,29 @@ def test_it(fabric, expect):
     assert any(name.startswith("run 1") for name in names)
     table = Path(lab.pytester.path / "allure" / names["measurements (SIMULATED)"]).read_text()
     assert "goodput" in table
+
+
+def test_naming_the_plugin_twice_does_no_harm(lab: Lab) -> None:
+    session = lab.run(ONE_OF_EACH, "-p", "harness.pytest_plugin", "-k", "good")
+    assert session.code == 0
+    assert session.outcomes() == {"test_good": "PASS"}
+
+
+@pytest.mark.parametrize("mode", ["prepend", "append", "importlib"])
+def test_every_import_mode_works(lab: Lab, mode: str) -> None:
+    session = lab.run(ONE_OF_EACH, f"--import-mode={mode}", "-k", "good or lab", own_process=True)
+    assert session.outcomes() == {"test_good": "PASS", "test_lab": "LAB FAULT"}
+
+
+def test_a_lab_fault_in_a_run_keeps_what_was_asked(lab: Lab) -> None:
+    session = lab.run(ONE_OF_EACH, "-k", "test_lab")
+    (run,) = session.test("test_lab").runs
+    assert (run.ended, run.invalid_reasons) == ("error", ("cable is out",))
+    assert session.test("test_lab").lab_fault == "HarnessError: cable is out"
+
+
+def test_a_lab_fault_is_an_error_for_junit(lab: Lab) -> None:
+    lab.run(ONE_OF_EACH, "-k", "test_lab or test_bad or test_gone", "--junitxml", "junit.xml")
+    text = (lab.pytester.path / "junit.xml").read_text()
+    assert 'errors="1" failures="2"' in text
+    assert "LAB FAULT: HarnessError: cable is out" in text

@@ -23,7 +23,13 @@ def test_each_way_a_test_can_end(lab: Lab) -> None:
 
 def test_a_failure_shows_every_measurement(lab: Lab) -> None:
     session = lab.run(ONE_OF_EACH, "-k", "test_bad")
-    for part in ("FAIL (SIMULATED): outside the limit: goodput 50", "frames dropped", "= 0", "≥ 90 Gb/s", "-44.4"):
+    for part in (
+        "FAIL (SIMULATED): outside the limit: goodput 50",
+        "frames dropped",
+        "= 0",
+        "≥ 90 Gb/s",
+        "-44.4",
+    ):
         assert part in session.stdout
     assert "conclusion.py" not in session.stdout  # no traceback into the harness
     assert "verdict.py" not in session.stdout
@@ -73,19 +79,21 @@ def test_an_ordinary_failure_is_not_hidden_by_an_invalid_one(lab: Lab) -> None:
 
 
 def test_a_plain_assertion_is_the_verdict_of_its_author(lab: Lab) -> None:
-    session = lab.run("def test_it(fabric, expect):\n    expect('x', 1, equals(1))\n    assert 1 == 2, 'not equal'\n")
+    session = lab.run(
+        "def test_it(fabric, expect):\n    expect('x', 1, equals(1))\n    assert 1 == 2, 'not equal'\n"
+    )
     assert session.outcomes() == {"test_it": "FAIL"}
     assert "not equal" in session.test("test_it").message
     assert session.code == 1
 
 
-CONTROL = '''
+CONTROL = """
 @pytest.mark.plan("PFC-07")
 @pytest.mark.negative_control("PFC switched off")
 def test_control(fabric, expect):
     result = fabric.run(scenario('{"drops": %s}'))
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
-'''
+"""
 
 
 def test_a_control_that_sees_the_fault_passes_and_is_shown_as_a_control(lab: Lab) -> None:
@@ -111,30 +119,30 @@ def test_a_control_without_evidence_is_invalid(lab: Lab) -> None:
 
 
 def test_a_run_that_is_no_evidence_makes_the_test_invalid(lab: Lab) -> None:
-    session = lab.run('''
+    session = lab.run("""
 def test_it(fabric, expect):
     fabric.run(scenario('{"ended": "limit"}'))
     expect("goodput", 99.0, at_least(90), "Gb/s")
-''')
+""")
     assert session.outcomes() == {"test_it": "INVALID"}
     assert "the run was given up before all flows were complete" in session.stdout
     assert "Not valid as evidence" in session.page
 
 
 def test_a_known_deviation_counts_as_skipped_and_shows_up_when_it_ends(lab: Lab) -> None:
-    session = lab.run('''
+    session = lab.run("""
 @pytest.mark.xfail(reason="firmware 1.2 drops", strict=True)
 @pytest.mark.parametrize("goodput", [1.0, 99.0])
 def test_it(fabric, expect, goodput):
     expect("goodput", goodput, at_least(90), "Gb/s")
-''')
+""")
     assert session.outcomes() == {"test_it[1.0]": "SKIPPED", "test_it[99.0]": "FAIL"}
     assert session.test("test_it[1.0]").skipped == "expected to fail: firmware 1.2 drops"
     assert session.code == 1
 
 
 def test_an_error_of_tear_down_does_not_hide_a_verdict(lab: Lab) -> None:
-    session = lab.run('''
+    session = lab.run("""
 @pytest.fixture
 def leaky():
     yield
@@ -145,7 +153,7 @@ def test_good(fabric, expect, leaky):
 
 def test_bad(fabric, expect, leaky):
     expect("x", 1, equals(2))
-''')
+""")
     assert session.outcomes() == {"test_good": "ERROR", "test_bad": "FAIL"}
     assert "port stays down" in session.test("test_good").message
 

@@ -5,7 +5,17 @@ import re
 import numpy as np
 import pytest
 
-from reports.chart import HEIGHT, MAX_LINES, WIDTH, Column, Moment, Threshold, constant_level, line_chart, si_text
+from reports.chart import (
+    HEIGHT,
+    MAX_LINES,
+    WIDTH,
+    Column,
+    Moment,
+    Threshold,
+    constant_level,
+    line_chart,
+    si_text,
+)
 
 
 def column(name: str, values: list[float], every_ps: float = 1e6) -> Column:

@@ -31,7 +31,15 @@ def test_rounding_never_moves_a_value_across_its_limit(value: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fraction", "printed"), [(0.042, "+4.2"), (-0.5, "-50.0"), (9.5, "+950"), (1204, "over +999"), (-20, "below -999"), (1e-6, "+0.0001")]
+    ("fraction", "printed"),
+    [
+        (0.042, "+4.2"),
+        (-0.5, "-50.0"),
+        (9.5, "+950"),
+        (1204, "over +999"),
+        (-20, "below -999"),
+        (1e-6, "+0.0001"),
+    ],
 )
 def test_signed_percent(fraction: float, printed: str) -> None:
     assert text.signed_percent(fraction) == f"{printed}\N{NO-BREAK SPACE}%"
