@@ -243,7 +243,8 @@ static uint32_t next_packet_ets(struct sim *s, struct nic *n)
   if (n->cfg->ack_strict && n->ack_mask != 0)
     return take_control(s, n, 31 - __builtin_clz(n->ack_mask));
   release_paced(s, n);
-  uint8_t eligible = (uint8_t)((n->ack_mask | n->ready_mask) & ~p->paused_mask);
+  uint8_t data = s->stopping ? 0 : n->ready_mask; /* who was ready when the duration ended sends no more */
+  uint8_t eligible = (uint8_t)((n->ack_mask | data) & ~p->paused_mask);
   if (eligible == 0)
     return NIL;
   int prio = pick_priority(s, n, eligible);
