@@ -137,7 +137,7 @@ def line_chart(
         return None
     x = _time_axis(drawn, moments)
     y = _value_axis(unit, drawn, thresholds)
-    lines = tuple(_line(column, number, x, y) for number, column in enumerate(drawn))
+    lines = tuple(_line(column, unit, number, x, y) for number, column in enumerate(drawn))
     return ChartView(
         title=title,
         unit=y.unit,
@@ -253,9 +253,9 @@ def _moment(number: int, moment: Moment, axis: _Axis) -> MomentView:
     return MomentView(str(number), _percent(fraction), f"{fraction * WIDTH:.0f}")
 
 
-def _line(column: Column, number: int, x: _Axis, y: _Axis) -> LineView:
+def _line(column: Column, unit: str, number: int, x: _Axis, y: _Axis) -> LineView:
     time, values = decimate(column.time_ps, column.values, MAX_DRAWN_POINTS)
-    note = f"max {y.text(float(f'{peak(column.values):.4g}'))} {y.unit}"
+    note = f"max {si_text(peak(column.values), unit)}"
     return LineView(column.name, _path(time, values, x, y), number, note)
 
 

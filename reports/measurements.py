@@ -79,6 +79,8 @@ def _bounds(limit: Limit) -> list[float]:
 def _margin(measurement: Measurement, unit: str) -> str:
     """Relative where it means something, else the distance in the unit of the value, else nothing."""
     part = relative_margin(measurement)
+    if part == 0:
+        return "at the limit"
     if part is not None:
         return signed_percent(part)
     value, limit = measurement.value, measurement.limit

@@ -41,7 +41,9 @@ _UNFOLD_ALL_UP_TO = 8
 
 
 def page_view(record: RunRecord) -> PageView:
-    """Build the whole page; the order of the tests is that of the record."""
+    """Build the whole page, file by file."""
+    # Workers finish in any order; a reader wants the tests of a file together.
+    record = replace(record, tests=tuple(sorted(record.tests, key=_file_of)))
     tests = tuple(view_of(record, test, number) for number, test in enumerate(record.tests, 1))
     links = [_link(view) for view in tests]
     return PageView(
@@ -200,8 +202,24 @@ def _plan(record: RunRecord, links: Sequence[LinkView]) -> tuple[PlanView, ...]:
     rows = []
     for plan_id, found in sorted(by_id.items()):
         worst = _worst(outcome for outcome, _ in found)
-        rows.append(PlanView(plan_id, worst.value, STYLES[worst], tuple(link for _, link in found)))
+        rows.append(PlanView(plan_id, worst.value, STYLES[worst], _cases(found)))
     return tuple(rows)
+
+
+def _cases(found: Sequence[tuple[Outcome, LinkView]]) -> tuple[LinkView, ...]:
+    """One link a test function, to the worst of its parameters."""
+    by_name: dict[str, list[tuple[Outcome, LinkView]]] = {}
+    for outcome, link in found:
+        by_name.setdefault(link.name.partition(" [")[0], []).append((outcome, link))
+    links = []
+    for name, cases in by_name.items():
+        _, link = min(cases, key=lambda case: WORST_FIRST.index(case[0]))
+        links.append(link if len(cases) == 1 else replace(link, name=f"{name} ({len(cases)} cases)"))
+    return tuple(links)
+
+
+def _file_of(test: TestRecord) -> str:
+    return test.nodeid.partition("::")[0]
 
 
 def _facts(record: RunRecord) -> tuple[FactView, ...]:

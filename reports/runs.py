@@ -12,7 +12,7 @@ import yaml
 from harness.core.errors import ConfigError
 from harness.core.evidence import Missing
 from harness.core.record import Figure, ScenarioRecord, SeriesRecord
-from harness.core.units import parse_bytes, parse_duration
+from harness.core.units import parse_duration
 from reports.chart import (
     SCALED_UNITS,
     ChartView,
@@ -39,7 +39,7 @@ _QUEUES = "queue_bytes"
 def run_view(run: ScenarioRecord) -> RunView:
     """Format one run; what its scenario text does not tell is simply not drawn."""
     fields = _fields(run.scenario)
-    drawn = list(_charts(run.series, _thresholds(fields), _moments(fields)))
+    drawn = list(_charts(run.series, _thresholds(run.figures), _moments(fields)))
     return RunView(
         title=f"Run {run.number}: {one_line(run.title)}" if run.title else f"Run {run.number}",
         scenario=tuple(_scenario_lines(run, fields)),
@@ -72,7 +72,7 @@ def _scenario_lines(run: ScenarioRecord, fields: Mapping[str, Any]) -> Iterable[
         )
     qos = fields.get("qos")
     if isinstance(qos, dict):
-        yield from (f"{one_line(str(name))}: {_words(block)}" for name, block in qos.items())
+        yield from (f"{one_line(str(name))}: {_words(block) or 'defaults'}" for name, block in qos.items())
     rest = {
         key: value
         for key, value in fields.items()
@@ -110,27 +110,24 @@ def _moments(fields: Mapping[str, Any]) -> list[Moment]:
     """Events of the scenario with a readable time, in order of time; the numbers on the charts follow the list."""
     found = []
     for event in _dicts(fields.get("events")):
-        at = _quantity(event.get("at"), parse_duration)
+        at = _at_ps(event.get("at"))
         if at is not None:
             found.append(Moment(_words({k: v for k, v in event.items() if k != "at"}), at))
     return sorted(found, key=lambda moment: moment.time_ps)
 
 
-def _thresholds(fields: Mapping[str, Any]) -> list[Threshold]:
-    """Kmin and Kmax, when the scenario sets them."""
-    qos = fields.get("qos")
-    ecn = qos.get("ecn") if isinstance(qos, dict) else None
-    if not isinstance(ecn, dict):
-        return []
-    found = [
-        (label, _quantity(ecn.get(key), parse_bytes)) for key, label in (("kmin", "Kmin"), ("kmax", "Kmax"))
+def _thresholds(figures: Sequence[Figure]) -> list[Threshold]:
+    """Kmin and Kmax, which a run with marking has among its figures."""
+    return [
+        Threshold(one_line(figure.name), float(figure.value))
+        for figure in figures
+        if figure.name.startswith(("Kmin", "Kmax")) and isinstance(figure.value, int | float)
     ]
-    return [Threshold(label, value) for label, value in found if value is not None]
 
 
-def _quantity(value: object, parse: Any) -> float | None:
+def _at_ps(value: object) -> float | None:
     try:
-        return float(parse(str(value)))
+        return float(parse_duration(str(value)))
     except ConfigError:
         return None
 

@@ -15,6 +15,8 @@ from reports.view import PageView, TestView
 
 DEFAULT_WIDTH = 100
 _VERDICT_WIDTH = len("LAB FAULT")
+# Two screens; more lines would push what matters out of sight.
+_LIST_ALL_UP_TO = 50
 
 # SGR colour numbers by the style of a verdict.
 _COLOURS = {"pass": 32, "marginal": 33, "fail": 31, "invalid": 35, "fault": 31, "error": 31, "skipped": 36}
@@ -43,13 +45,18 @@ class TerminalReporter:
             yield from self._sentence(f"{page.stamp}: no frame of this run crossed real hardware", 36)
         for warning in page.warnings:
             yield from self._sentence(f"! {warning}", 33)
-        for test in page.tests:
+        for test in self._listed(page):
             yield from self._test(test)
         yield ""
         yield from self._sentence(
             " · ".join(f"{count.verdict} {count.amount}" for count in page.counts), None
         )
         yield from self._sentence(page.conclusion, _COLOURS[page.style])
+
+    def _listed(self, page: PageView) -> Iterator[TestView]:
+        """All tests of a short session; of a long one those that did not simply pass, the others are counted below."""
+        everything = self.tables or len(page.tests) <= _LIST_ALL_UP_TO
+        return (test for test in page.tests if everything or test.style != "pass")
 
     def _test(self, test: TestView) -> Iterator[str]:
         room = self.width - _VERDICT_WIDTH - 2

@@ -14,6 +14,7 @@ from harness.core.events import event_to_fields
 from harness.core.evidence import Missing
 from harness.core.pattern_files import pattern_name
 from harness.core.record import Figure, ScenarioRecord, SeriesRecord
+from harness.pytest_plugin.thresholds import threshold_figures
 from reports.decimate import decimate, decimate_table
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _figures(result: RunResult) -> tuple[Figure, ...]:
     figures += [Figure(name, result.counters[counter], unit) for name, counter, unit in _COUNTERS]
     end = result.end_ps
     duration = end if isinstance(end, Missing) else end / 1e9
-    return (*figures, Figure("duration of the run", duration, "ms"))
+    return (*figures, Figure("duration of the run", duration, "ms"), *threshold_figures(result.job))
 
 
 def series_records(series: Series) -> list[SeriesRecord]:

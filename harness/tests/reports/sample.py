@@ -48,6 +48,8 @@ def run(number: int = 1) -> ScenarioRecord:
         Figure("frames dropped", 0),
         Figure("deepest queue", 2_913_004, "B"),
         Figure("CNPs", Missing("not reported")),
+        Figure("Kmin", 400_000, "B"),
+        Figure("Kmax", 1_600_000, "B"),
     )
     return ScenarioRecord(
         number, "incast", SCENARIO, "star-9", simulated=True, wall_s=0.4, ended="done", figures=figures,

@@ -39,7 +39,7 @@ def test_units_get_the_prefix_of_the_highest_value() -> None:
     chart = line_chart("Rate", "b/s", [column("f", [0, 96e9])])
     assert chart is not None
     assert (chart.unit, chart.x_unit) == ("Gb/s", "µs")
-    assert chart.lines[0].note == "max 96 Gb/s"
+    assert chart.lines[0].note.split() == ["max", "96", "Gb/s"]
 
 
 def test_percent_has_no_prefix() -> None:
@@ -101,7 +101,7 @@ def test_long_series_stay_small_and_keep_their_peak() -> None:
     chart = line_chart("Queue", "B", [column("a", values)])
     assert chart is not None
     assert len(chart.lines[0].path) < 20_000
-    assert chart.lines[0].note == "max 7 B"
+    assert chart.lines[0].note.split() == ["max", "7", "B"]
     assert min(y for _, y in points(chart.lines[0].path)) < HEIGHT * 0.1
 
 

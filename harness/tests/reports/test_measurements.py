@@ -22,7 +22,7 @@ def shown(value: object, limit: Limit, unit: str = "") -> tuple[str, str, str]:
         (12, equals(0), ("12", "= 0", "-12")),
         (0.5, within(0, 1), ("0.5", "0 ≤ x ≤ 1", "+0.5")),
         (5, at_most(0), ("5", "≤ 0", "-5")),
-        (101.0, approx(100, rel=0.01), ("101", "100 ± 1 %", "+0.0 %")),
+        (101.0, approx(100, rel=0.01), ("101", "100 ± 1 %", "at the limit")),
         (Missing("no such counter"), at_least(1), ("no data", "≥ 1", "")),
         (None, at_least(1), ("no data", "≥ 1", "")),
         (float("nan"), at_least(1), ("nan", "≥ 1", "")),

@@ -132,7 +132,7 @@ def test_a_damaged_record_says_so() -> None:
 
 
 def test_the_command_repeats_site_and_seed_and_is_quoted() -> None:
-    (command, *_) = [test.repeat for test in page_view(sample.record(seed=7)).tests]
+    (*_, command) = [test.repeat for test in page_view(sample.record(seed=7)).tests]
     assert command == (
         "pytest 'suites/pfc/test_incast.py::test_incast_stays_full[8]' --fabric sim --topology star-9 "
         "--site 'lab b.yaml' --seed 7"
@@ -146,7 +146,7 @@ def test_a_scenario_text_of_any_kind_is_shown_or_left_out(scenario: str) -> None
     test = sample.record().tests[0]
     run = replace(test.runs[0], scenario=scenario)
     page = page_view(sample.record(tests=(replace(test, runs=(run,)),)))
-    assert all(chart.moments == () and chart.thresholds == () for chart in page.tests[0].runs[0].charts)
+    assert all(chart.moments == () for chart in page.tests[0].runs[0].charts)
 
 
 def test_the_page_of_a_long_series_stays_small() -> None:
@@ -159,3 +159,20 @@ def test_no_style_is_used_that_the_sheet_does_not_know() -> None:
     for names in re.findall(r'class="([^"]*)"', page):
         for name in names.split():
             assert f".{name}" in sheet or name in {"panel", "measurements", "meta"}, name
+
+
+def test_the_plan_names_a_parametrized_test_once_and_links_its_worst() -> None:
+    bad, good, *_ = sample.record().tests
+    cases = [
+        replace(test, nodeid=f"a.py::test_it[{i}]", plan_ids=("X-1",))
+        for i, test in enumerate((good, bad, good))
+    ]
+    ((link,),) = [row.tests for row in page_view(sample.record(tests=tuple(cases))).plan]
+    assert (link.name, link.anchor, link.verdict) == ("it (3 cases)", "t2", "FAIL")
+
+
+def test_tests_of_a_file_stand_together_whatever_order_workers_finished_in() -> None:
+    good = sample.record().tests[1]
+    names = ("b.py::test_1", "a.py::test_2", "b.py::test_3", "a.py::test_4")
+    page = page_view(sample.record(tests=tuple(replace(good, nodeid=name) for name in names)))
+    assert [test.name for test in page.tests] == ["2", "4", "1", "3"]

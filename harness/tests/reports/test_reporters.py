@@ -93,3 +93,13 @@ def test_the_terminal_report_counts_every_outcome_apart() -> None:
     assert "PASS 2 · MARGINAL 1 · FAIL 1 · INVALID 1 · LAB FAULT 1 · ERROR 1 · SKIPPED 1" in out.getvalue()
     assert out.getvalue().startswith("SIMULATED")
     assert "no data: no such counter here" in out.getvalue()
+
+
+def test_a_long_session_lists_what_did_not_simply_pass() -> None:
+    bad, good, *_ = sample.record().tests
+    page = page_view(sample.record(tests=(bad, *[good] * 60)))
+    text = "\n".join(TerminalReporter(tables=False).lines(page))
+    assert "incast stays full [8]" in text
+    assert "PASS       good" not in text
+    assert "PASS 60" in text
+    assert "PASS       good" in "\n".join(TerminalReporter(tables=True).lines(page))
