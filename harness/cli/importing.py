@@ -24,7 +24,7 @@ Examples:
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="The scenario file to write."
 )
-@click.option("--force", is_flag=True, help="Replace an existing file.")
+@click.option("--force", is_flag=True, help="Replace a file that was not imported.")
 def hpcc(config: Path, output: Path, force: bool) -> None:
     """Read a configuration of the HPCC ns-3 simulator, with the topology and flow files it names.
 
@@ -34,7 +34,19 @@ def hpcc(config: Path, output: Path, force: bool) -> None:
     from harness.core.errors import ConfigError
     from harness.importers.hpcc import scenario_text
 
-    if output.exists() and not force:
-        raise ConfigError(f"{output} exists", hint="give another name, or --force to replace it")
+    if output.exists() and not force and not _is_imported(output):
+        raise ConfigError(
+            f"{output} exists and was not written by an import",
+            hint="give another name, or --force to replace it",
+        )
     write_text(output, scenario_text(config))
     click.echo(f"wrote {output}; run it with: roce run {output} --trace --out DIR")
+
+
+def _is_imported(path: Path) -> bool:
+    """Whether a file is an earlier import, which may be made again without asking."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as text:
+            return text.readline().startswith("# Imported from ")
+    except OSError:
+        return False

@@ -106,6 +106,16 @@ def test_import_refuses_to_replace_a_file(roce: Roce, tmp_path: Path) -> None:
     assert target.read_text() == "mine"
 
 
+def test_import_makes_an_earlier_import_again(roce: Roce, tmp_path: Path) -> None:
+    target = tmp_path / "scenario.yaml"
+    target.write_text("# Imported from old.cfg, a configuration\n")
+
+    said = roce("import", "hpcc", tmp_path / "none.cfg", "-o", target)
+
+    assert "none.cfg: cannot read" in said.err  # it went on to read, and kept the file when that failed
+    assert target.exists()
+
+
 class TestDoctor:
     def probe(self, text: str, code: int = 0) -> State:
         finished = subprocess.CompletedProcess(["roce-sim"], code, stdout=text, stderr="")
