@@ -90,7 +90,6 @@ class ChartView:
 
     title: str
     unit: str
-    x_unit: str
     description: str
     width: int
     height: int
@@ -141,7 +140,6 @@ def line_chart(
     return ChartView(
         title=title,
         unit=y.unit,
-        x_unit=x.unit,
         description=f"{title}, {y.unit} over {x.unit}: "
         + "; ".join(f"{line.name} {line.note}" for line in lines),
         width=WIDTH,
@@ -164,8 +162,16 @@ def constant_level(columns: Sequence[Column]) -> float | None:
 
 def si_text(value: float, unit: str) -> str:
     """A value with four digits and, for bytes and bits per second, an SI prefix: "4.243 MB"."""
-    scale, prefix = _si(value) if unit in SCALED_UNITS and value else (1.0, "")
-    return with_unit(f"{float(f'{value / scale:.4g}'):g}", f"{prefix}{unit}")
+    scale, scaled_unit = _scaled(value, unit)
+    return with_unit(f"{float(f'{value / scale:.4g}'):g}", scaled_unit)
+
+
+def _scaled(value: float, unit: str) -> tuple[float, str]:
+    """How many of `unit` make one of the unit with the prefix that suits `value`; KB as everywhere in the harness."""
+    if unit not in SCALED_UNITS or not value:
+        return 1.0, unit
+    scale, prefix = _si(value)
+    return scale, "KB" if (prefix, unit) == ("k", "B") else f"{prefix}{unit}"
 
 
 def _to_draw(columns: Sequence[Column]) -> tuple[list[Column], str]:
@@ -203,9 +209,9 @@ def _value_axis(unit: str, columns: Sequence[Column], thresholds: Sequence[Thres
     low, high = min(0.0, lowest), max(highest, 0.0)
     if high <= low:
         high = low + 1.0
-    scale, prefix = _si(high) if unit in SCALED_UNITS else (1.0, "")
+    scale, scaled_unit = _scaled(high, unit)
     ticks = _nice_ticks(low / scale, high / scale * 1.04, 5)
-    return _Axis(low, high * 1.04, scale, f"{prefix}{unit}", tuple(t * scale for t in ticks))
+    return _Axis(low, high * 1.04, scale, scaled_unit, tuple(t * scale for t in ticks))
 
 
 def _si(value: float) -> tuple[float, str]:
@@ -231,7 +237,7 @@ def _percent(fraction: float) -> str:
 
 def _x_tick(value: float, axis: _Axis) -> Tick:
     fraction = axis.fraction(value)
-    return Tick(_percent(fraction), axis.text(value), f"{fraction * WIDTH:.0f}")
+    return Tick(_percent(fraction), with_unit(axis.text(value), axis.unit), f"{fraction * WIDTH:.0f}")
 
 
 def _y_tick(value: float, text: str, axis: _Axis) -> Tick:

@@ -58,8 +58,16 @@ def finished_run(place: Place, scenario: Scenario, result: RunResult, wall_s: fl
         ended=result.ended,
         figures=_figures(result),
         invalid_reasons=tuple(result.invalid_reasons),
-        series=tuple(part for name in SERIES for part in series_records(result.series[name])),
+        series=tuple(part for name in _worth_drawing(result) for part in series_records(result.series[name])),
     )
+
+
+def _worth_drawing(result: RunResult) -> list[str]:
+    """Names of series; the rate that congestion control allows says nothing where no host has any."""
+    hosts = [result.job, *result.job.get("nodes", ())]
+    blocks = [(host.get("nic") or {}).get("cc") or {} for host in hosts]
+    controlled = any(block.get("algorithm", "none") != "none" for block in blocks)
+    return [name for name in SERIES if controlled or name != "cc_rate_bps"]
 
 
 def failed_run(place: Place, scenario: Scenario, error: HarnessError, wall_s: float) -> ScenarioRecord:

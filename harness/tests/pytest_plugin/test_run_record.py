@@ -93,3 +93,14 @@ def test_a_pattern_of_the_suites_own_is_shown_as_python_shows_it() -> None:
 
     run = failed_run(PLACE, Scenario(Own()), HarnessError("x"), 0.1)
     assert "Own()" in run.scenario
+
+
+def test_the_allowed_rate_is_kept_only_where_something_controls_it(tmp_path) -> None:
+    np.save(tmp_path / "time_ps.npy", np.arange(3))
+    np.save(tmp_path / "values.npy", np.ones((3, 1)))
+    entry = {"file": "values.npy", "unit": "bps", "columns": ["pair-0"]}
+    tables = {"goodput_bps": entry, "cc_rate_bps": entry}
+    raw = {"format": 1, "ended": "done", "series": {"time_file": "time_ps.npy", "tables": tables}}
+    for algorithm, names in (("none", ["goodput_bps"]), ("mlx5", ["goodput_bps", "cc_rate_bps"])):
+        result = RunResult({"nic": {"cc": {"algorithm": algorithm}}}, raw, tmp_path)
+        assert [part.name for part in finished_run(PLACE, scenario(), result, 0.1).series] == names
