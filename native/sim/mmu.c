@@ -9,7 +9,6 @@
 enum {
   HPCC_BASE_SHIFT = 3,    /* threshold 1/8 of the free buffer at NIC speed */
   HPCC_HEADROOM_BDPS = 3, /* headroom: three one-way bandwidth-delay products */
-  ETHERNET_OVERHEAD = 128, /* headers and gap above the MTU, generously */
 };
 
 static uint64_t free_shared(const struct switch_node *sw)
@@ -47,9 +46,8 @@ static bool is_over_egress_limit(const struct switch_node *sw, const struct port
 }
 
 /* Takes the frame into the accounts; DROP_REASONS means it is stored, anything else why it is not. */
-enum drop_reason mmu_admit(struct sim *s, struct switch_node *sw, struct port *in, const struct port *out, const struct packet *p)
+enum drop_reason mmu_admit(struct switch_node *sw, struct port *in, const struct port *out, const struct packet *p)
 {
-  (void)s;
   struct lane *l = &in->lane[p->prio];
   bool lossless = is_lossless(sw, p->prio) || sw->cfg->buffer.model == BUFFER_HPCC;
   uint64_t limit = threshold(sw, in, p->prio), reserve = sw->cfg->buffer.reserve_bytes;
@@ -100,28 +98,35 @@ bool mmu_should_resume(const struct switch_node *sw, const struct port *in, uint
   return l->headroom_bytes == 0 && (used == 0 || used + sw->cfg->buffer.xon_offset_bytes <= threshold(sw, in, prio));
 }
 
-/* Headroom that loses nothing: what arrives between the XOFF decision and the last frame of the sender. The PFC frame may wait for
- * one frame on its way out, the sender finishes one frame, and both directions of the link are full of bits. */
-static uint64_t lossless_headroom(const struct sim *s, const struct port *p, uint32_t mtu)
+/* Largest frame of a data packet: of the wire model, with the longest extension headers a full packet can carry. */
+static uint64_t largest_frame(const struct sim *s)
 {
-  uint64_t frame = (uint64_t)mtu + ETHERNET_OVERHEAD;
-  uint64_t in_flight = (uint64_t)((unsigned __int128)p->rate_bps * p->delay_ps * 2 / 8 / PS_PER_S);
-  (void)s;
-  return in_flight + 3 * frame;
+  enum { ETHERNET = 14, VLAN = 4, IPV4 = 20, IPV6 = 40, UDP = 8, BTH = 12, RETH = 16, ICRC = 4, FCS = 4 };
+  const struct wire_cfg *w = &s->job->wire;
+  uint64_t mtu = 0;
+  for (uint32_t i = 0; i < s->n_nics; i++)
+    mtu = max_u64(mtu, s->nics[i].cfg->mtu_bytes);
+  if (w->model == WIRE_FIXED)
+    return mtu + w->data_overhead_bytes;
+  return mtu + ETHERNET + (w->vlan ? VLAN : 0) + (w->ip_version == 6 ? IPV6 : IPV4) + UDP + BTH + RETH + ICRC + FCS;
+}
+
+/* Headroom that loses nothing: what arrives from the frame that crosses the threshold, which may be in it whole, to the last one of the
+ * sender. The pause frame waits for a frame on its way out and for those of other priorities, both directions of the link are full of
+ * bits, and the sender finishes a frame it has just begun. */
+static uint64_t lossless_headroom(const struct sim *s, const struct switch_node *sw, const struct port *p)
+{
+  const struct wire_cfg *w = &s->job->wire;
+  uint64_t frame = largest_frame(s), pauses = (uint64_t)__builtin_popcount(sw->cfg->pfc.mask);
+  uint64_t pause = (w->model == WIRE_FIXED ? w->pfc_bytes : 64u) + w->gap_bytes;
+  uint64_t in_flight = (uint64_t)((unsigned __int128)p->rate_bps * p->delay_ps * 2 / 8 / PS_PER_S) + 1;
+  return in_flight + (frame + w->gap_bytes) + pauses * pause + 2 * frame;
 }
 
 static uint64_t hpcc_headroom(const struct port *p)
 {
   uint64_t delay_ns = p->delay_ps / 1000;
   return (uint64_t)((unsigned __int128)p->rate_bps * delay_ns / 8 / 1000000000u) * HPCC_HEADROOM_BDPS;
-}
-
-static uint32_t largest_mtu(const struct sim *s)
-{
-  uint32_t mtu = 0;
-  for (uint32_t i = 0; i < s->n_nics; i++)
-    mtu = s->nics[i].cfg->mtu_bytes > mtu ? s->nics[i].cfg->mtu_bytes : mtu;
-  return mtu;
 }
 
 static uint32_t hpcc_shift(const struct port *p, uint64_t nic_rate)
@@ -152,7 +157,7 @@ void mmu_configure(struct sim *s, struct switch_node *sw)
       continue;
     uint64_t headroom = b->headroom_bytes >= 0 ? (uint64_t)b->headroom_bytes
                         : hpcc                 ? hpcc_headroom(p)
-                                               : lossless_headroom(s, p, largest_mtu(s));
+                                               : lossless_headroom(s, sw, p);
     p->headroom = (uint32_t)min_u64(headroom, UINT32_MAX);
     p->pfc_shift = hpcc ? hpcc_shift(p, reference_rate(s, sw)) : 0;
     taken += hpcc ? headroom + b->reserve_bytes : headroom * lossless + b->reserve_bytes * used;

@@ -267,7 +267,6 @@ void port_drop(struct sim *s, uint32_t port, uint32_t pkt, enum drop_reason reas
   if (s->drop_trace != NULL)
     telemetry_drop(s, port, k, reason);
   if (k->kind != PKT_PFC) {
-    p->drops_prio[k->prio]++;
     s->dropped_packets++;
     s->dropped_bytes += k->bytes;
     if (k->kind == PKT_DATA)

@@ -154,7 +154,6 @@ struct port {
   _Alignas(64) struct lane lane[PRIO_COUNT];
   struct lane_events ev[PRIO_COUNT];
   uint64_t drops[DROP_REASONS];
-  uint64_t drops_prio[PRIO_COUNT];
   uint64_t control_tx, control_rx; /* PFC frames */
   uint64_t lost_on_link;   /* frames sent to this port that it never took: link down, bit error */
   uint64_t taken_on_link;  /* frames this port sent that an impairment dropped or still holds back */
@@ -246,7 +245,6 @@ struct side {
   bool nak_sent, echo_pending;
   uint64_t last_nak_ps, last_nak_psn, last_cnp_ps;
   struct sack_map *arrived;
-  uint64_t arrived_high;
   uint32_t recv_credits;
   uint64_t *repost_ring; /* times at which consumed receives are reposted */
   uint32_t repost_head, repost_count;
@@ -281,13 +279,12 @@ struct flow {
   uint32_t first_side; /* requester of the first QP; 2 sides a QP */
   uint32_t packets_per_message;
   uint16_t frame_first, frame_middle, frame_last, frame_only; /* data frames, bytes */
-  uint16_t frame_request, frame_response_only;
+  uint16_t frame_request;
   uint16_t payload_full, payload_last;
   bool started, done, failed;
-  bool delivered;
   uint32_t qps_done, qps_delivered, waiting_for; /* flows still to complete before it may start */
   struct dependents when_acked, when_delivered;
-  uint64_t release_ps, start_ps, end_ps;
+  uint64_t start_ps, end_ps;
   const char *error;
   uint64_t bytes_sent, bytes_acked, bytes_delivered;
   uint64_t packets_sent, packets_delivered, packets_dropped, packets_retransmitted, packets_duplicate;
@@ -398,7 +395,6 @@ void nic_drain(struct sim *s, uint32_t port);
 void nic_set_drain(struct sim *s, uint32_t port, uint64_t rate_bps);
 
 /* qp.c */
-void qp_start_flow(struct sim *s, uint32_t flow);
 void qp_release_flow(struct sim *s, uint32_t flow);
 void qp_post(struct sim *s, uint32_t side);
 void qp_retry_timer(struct sim *s, uint32_t side);
@@ -426,7 +422,7 @@ uint32_t switch_next_packet(struct sim *s, uint32_t port);
 void switch_flush_port(struct sim *s, uint32_t port, uint8_t prio_mask, enum drop_reason reason);
 void switch_watchdog(struct sim *s, uint32_t sw);
 void switch_configure(struct sim *s, struct switch_node *sw);
-enum drop_reason mmu_admit(struct sim *s, struct switch_node *sw, struct port *in, const struct port *out, const struct packet *p);
+enum drop_reason mmu_admit(struct switch_node *sw, struct port *in, const struct port *out, const struct packet *p);
 void mmu_release(struct switch_node *sw, struct port *in, const struct packet *p);
 bool mmu_should_pause(const struct switch_node *sw, const struct port *in, uint8_t prio);
 bool mmu_should_resume(const struct switch_node *sw, const struct port *in, uint8_t prio);

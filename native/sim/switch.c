@@ -81,7 +81,7 @@ void switch_forward(struct sim *s, uint32_t in_port, uint32_t pkt)
   }
   enum drop_reason reason = early_drop(s, sw, out, k);
   if (reason == DROP_REASONS)
-    reason = mmu_admit(s, sw, in, &s->ports[out], k);
+    reason = mmu_admit(sw, in, &s->ports[out], k);
   if (reason != DROP_REASONS) {
     if (reason == DROP_WRED)
       s->ports[out].ev[k->prio].wred_dropped++;

@@ -14,6 +14,8 @@ from harness.tests.sim.jobs import Json, run_text
 from harness.tests.sim.random_jobs import random_job
 
 SEEDS = range(int(os.environ.get("ROCE_RANDOM_JOBS", "25")))
+COLLAPSE = 100
+"""Timeouts of a flow that tries and tries into a queue that drops nearly all: slow, but not asleep."""
 TROUBLE = ("timeouts", "naks_received", "rnr_naks_received")
 
 
@@ -29,7 +31,7 @@ def check_flow(work: Json, spec: Json, flow: Json) -> None:
         assert flow["error"] in {"RETRY_EXC_ERR", "RNR_RETRY_EXC_ERR"}
         assert any(flow[key] for key in TROUBLE)
     if work.get("until") != "duration":
-        assert flow["status"] != "unfinished", "a wake-up was lost"
+        assert flow["status"] != "unfinished" or flow["timeouts"] > COLLAPSE, "a wake-up was lost"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -41,7 +43,7 @@ def test_a_random_job(seed: int) -> None:
     for spec, flow in zip(work["flows"], result["flows"], strict=True):
         check_flow(work, spec, flow)
     if work.get("until") != "duration":
-        waiting = [flow for flow in result["flows"] if flow["status"] == "not_started"]
+        waiting = [flow for flow in result["flows"] if flow["status"] in {"not_started", "unfinished"}]
         assert result["ended"] == ("limit" if waiting else "done")
         assert result["conservation"]["packets_in_flight"] == 0 or waiting
         for name, switch in result["switches"].items():
