@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
+IndexArray = npt.NDArray[np.intp]
 
 
 def decimate(
@@ -31,8 +32,7 @@ def decimate(
         raise ValueError(f"max_points is {max_points}; two buckets of two samples need at least 4")
     if len(v) <= max_points:
         return t, v
-    edges = np.linspace(0, len(v), max_points // 2 + 1).astype(np.int64)
-    kept = [index for start, stop in pairwise(edges) for index in _extremes(v, start, stop)]
+    kept = _extremes(v, max_points // 2)
     return t[kept], v[kept]
 
 
@@ -44,13 +44,18 @@ def _columns(time: npt.ArrayLike, values: npt.ArrayLike) -> tuple[FloatArray, Fl
     return t, v
 
 
-def _extremes(values: FloatArray, start: int, stop: int) -> list[int]:
-    """Indices of the smallest and the largest sample of `values[start:stop]`, in order of time."""
-    bucket = values[start:stop]
-    if np.isnan(bucket).all():
-        return [int(start)]
-    low, high = int(start + np.nanargmin(bucket)), int(start + np.nanargmax(bucket))
-    return sorted({low, high})
+def _extremes(values: FloatArray, buckets: int) -> IndexArray:
+    """Indices, in order, of the smallest and the largest sample of each bucket; of its first where all are NaN."""
+    size = -(-len(values) // buckets)
+    padded = np.full(buckets * size, np.nan)
+    padded[: len(values)] = values
+    table = padded.reshape(buckets, size)
+    gaps = np.isnan(table)
+    low = np.where(gaps, np.inf, table).argmin(axis=1)
+    high = np.where(gaps, -np.inf, table).argmax(axis=1)
+    starts = np.arange(buckets) * size
+    found = np.unique(np.concatenate([starts + low, starts + high]))
+    return found[found < len(values)]
 
 
 def peak(values: Sequence[float] | FloatArray) -> float:

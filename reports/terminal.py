@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from harness.core.record import RunRecord
@@ -37,7 +37,7 @@ class TerminalReporter:
 
     def write(self, record: RunRecord, out: TextIO) -> None:
         """Print the whole summary."""
-        out.writelines(f"{line}\n" for line in self.lines(page_view(record)))
+        out.writelines(f"{line}\n" for line in self.lines(summary_view(record)))
 
     def lines(self, page: PageView) -> Iterator[str]:
         """The report, line by line, without line ends."""
@@ -76,6 +76,11 @@ class TerminalReporter:
 
     def _paint(self, text: str, sgr: int) -> str:
         return f"\x1b[{sgr}m{text}\x1b[0m" if self.colour else text
+
+
+def summary_view(record: RunRecord) -> PageView:
+    """The page without its evidence: charts cost most of the time and a terminal shows none."""
+    return page_view(replace(record, tests=tuple(replace(test, runs=()) for test in record.tests)))
 
 
 def _fitted(test: TestView, room: int) -> str:

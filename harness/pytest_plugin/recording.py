@@ -76,6 +76,9 @@ class Recording:
                 self.page = self.recorder.write_documents(self.record)
         except HarnessError as error:
             self.problem = str(error)
+        except KeyboardInterrupt:
+            self.problem = "interrupted while the report was written; `roce report` makes it from the record"
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
         session.exitstatus = self._exit_code(session.exitstatus)
         return (yield)
 

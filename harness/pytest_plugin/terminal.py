@@ -9,8 +9,8 @@ import pytest
 from harness.pytest_plugin.options import SETTINGS
 from harness.pytest_plugin.recording import RECORDING
 from harness.pytest_plugin.versions import declares_simulation, tool_versions
-from reports.page import STAMP, page_view
-from reports.terminal import TerminalReporter
+from reports.page import STAMP
+from reports.terminal import TerminalReporter, summary_view
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter as PytestTerminal
@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter: PytestTerminal, config: pytest.Con
         return
     terminalreporter.section("fabric validation")
     if recording.problem:
-        terminalreporter.line(f"LAB FAULT: {recording.problem}", red=True)
+        terminalreporter.line(f"problem: {recording.problem}", red=True)
     if recording.record is not None:
         reporter = TerminalReporter(
             width=terminalreporter._tw.fullwidth,  # noqa: SLF001 - the only place that knows the width in use
@@ -43,7 +43,7 @@ def pytest_terminal_summary(terminalreporter: PytestTerminal, config: pytest.Con
             # pytest prints the tables of failed tests itself, unless it was told not to.
             tables=terminalreporter.verbosity > 0 or config.getoption("tbstyle") == "no",
         )
-        for line in reporter.lines(page_view(recording.record)):
+        for line in reporter.lines(summary_view(recording.record)):
             terminalreporter.write_line(line)
     if recording.page is not None:
         terminalreporter.write_line(f"report: {recording.page}")

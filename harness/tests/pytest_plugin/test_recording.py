@@ -380,3 +380,25 @@ def test_a_lab_fault_is_an_error_for_junit(lab: Lab) -> None:
     text = (lab.pytester.path / "junit.xml").read_text()
     assert 'errors="1" failures="2"' in text
     assert "LAB FAULT: HarnessError: cable is out" in text
+
+
+def test_ctrl_c_while_the_report_is_written_ends_in_words(lab: Lab) -> None:
+    conftest = lab.pytester.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text()
+        + """
+import reports.html
+
+def interrupted(self, record, out):
+    out.write("half")
+    raise KeyboardInterrupt
+
+reports.html.HtmlReporter.write = interrupted
+"""
+    )
+    session = lab.run(ONE_OF_EACH, "-k", "good", own_process=True)
+    assert session.code == 2
+    assert "interrupted while the report was written" in session.stdout
+    assert "Traceback" not in session.stdout
+    assert sorted(path.name for path in session.folder.iterdir()) == ["record.json", "record.jsonl"]
+    assert session.record.complete
