@@ -21,10 +21,21 @@ def test_both_ends_of_a_link_count_the_same(fabric, expect, number):
     result = fabric.run(Scenario(Incast(8, 4 * MB), qos=QOS))
     host, switch = result.counters.at(f"h{number}:p0"), result.counters.at(f"sw1:e{number}")
 
-    expect("frames from the host", host[Counter.TX_PACKETS], at_least(977, margin=0.0), source="4 MB are 977 packets")
-    expect("pause frames sent", result.counters[Counter.PAUSE_TX], at_least(8), source="one a sender at least")
-    expect("frames to the switch", switch[Counter.RX_PACKETS], equals(host[Counter.TX_PACKETS]), source=SOURCE)
-    expect("bytes to the switch", switch[Counter.RX_BYTES], equals(host[Counter.TX_BYTES]), "B", source=SOURCE)
+    expect(
+        "frames from the host",
+        host[Counter.TX_PACKETS],
+        at_least(977, margin=0.0),
+        source="4 MB are 977 packets",
+    )
+    expect(
+        "pause frames sent", result.counters[Counter.PAUSE_TX], at_least(8), source="one a sender at least"
+    )
+    expect(
+        "frames to the switch", switch[Counter.RX_PACKETS], equals(host[Counter.TX_PACKETS]), source=SOURCE
+    )
+    expect(
+        "bytes to the switch", switch[Counter.RX_BYTES], equals(host[Counter.TX_BYTES]), "B", source=SOURCE
+    )
     expect("frames to the host", host[Counter.RX_PACKETS], equals(switch[Counter.TX_PACKETS]), source=SOURCE)
     expect("bytes to the host", host[Counter.RX_BYTES], equals(switch[Counter.TX_BYTES]), "B", source=SOURCE)
     expect("pauses to the host", host[Counter.PAUSE_RX], equals(switch[Counter.PAUSE_TX]), source=SOURCE)
@@ -39,5 +50,7 @@ def test_a_bad_cable_is_noticed(fabric, expect):
     result = fabric.run(Scenario(Incast(2, 16 * MB), qos=QOS))
     host, switch = result.counters.at("h2:p0"), result.counters.at("sw1:e2")
 
-    expect("frames to the switch", switch[Counter.RX_PACKETS], equals(host[Counter.TX_PACKETS]), source=SOURCE)
+    expect(
+        "frames to the switch", switch[Counter.RX_PACKETS], equals(host[Counter.TX_PACKETS]), source=SOURCE
+    )
     expect("frames to the host", host[Counter.RX_PACKETS], equals(switch[Counter.TX_PACKETS]), source=SOURCE)

@@ -29,9 +29,19 @@ def test_marks_and_notifications_agree(fabric, expect, preset):
     expect("CNPs sent", count[Counter.CNP_SENT], at_least(1))
     marks = at_least(count[Counter.CNP_SENT], margin=0.0, source="no CNP without a mark")
     expect("marks of the switch", count.switches[Counter.ECN_MARKED], marks)
-    expect("marks received", count.hosts[Counter.ECN_MARKED_RX], equals(count.switches[Counter.ECN_MARKED]), source=WIRE)
+    expect(
+        "marks received",
+        count.hosts[Counter.ECN_MARKED_RX],
+        equals(count.switches[Counter.ECN_MARKED]),
+        source=WIRE,
+    )
     expect("CNPs received", count[Counter.CNP_RECEIVED], equals(count[Counter.CNP_SENT]), source=WIRE)
-    expect("CNPs handled", count[Counter.CNP_HANDLED], equals(count[Counter.CNP_SENT]), source="every sender reacts")
+    expect(
+        "CNPs handled",
+        count[Counter.CNP_HANDLED],
+        equals(count[Counter.CNP_SENT]),
+        source="every sender reacts",
+    )
 
 
 @pytest.mark.plan("CNP-02")
@@ -43,7 +53,12 @@ def test_ignored_notifications_are_noticed(fabric, expect):
     count = result.counters
     expect("CNPs sent", count[Counter.CNP_SENT], at_least(1))
     expect("CNPs received", count[Counter.CNP_RECEIVED], equals(count[Counter.CNP_SENT]), source=WIRE)
-    expect("CNPs handled", count[Counter.CNP_HANDLED], equals(count[Counter.CNP_SENT]), source="every sender reacts")
+    expect(
+        "CNPs handled",
+        count[Counter.CNP_HANDLED],
+        equals(count[Counter.CNP_SENT]),
+        source="every sender reacts",
+    )
 
 
 @pytest.mark.plan("CNP-02")

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from harness import KB, MB, US, Capability, Cnp, Counter, Dcqcn, Ecn, Nic, Pfc, Qos, Scenario, at_least, equals
+from harness import (
+    KB,
+    MB,
+    US,
+    Capability,
+    Cnp,
+    Counter,
+    Dcqcn,
+    Ecn,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    equals,
+)
 from harness.patterns.incast import Incast
 
 pytestmark = [

@@ -31,7 +31,12 @@ def test_cnps_are_spaced_by_interval_and_scope(fabric, expect, interval, scope, 
 
     fewest = counted * (DURATION - 20 * US) / (interval + ROUND)
     most = counted * (DURATION / interval + 1)
-    expect("marked packets received", result.counters[Counter.ECN_MARKED_RX], at_least(20000), source="2 ms are 22600 packets")
+    expect(
+        "marked packets received",
+        result.counters[Counter.ECN_MARKED_RX],
+        at_least(20000),
+        source="2 ms are 22600 packets",
+    )
     expect("CNPs sent", result.counters[Counter.CNP_SENT], within(fewest, most, source=SOURCE))
 
 

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from harness import GBPS, MB, Capability, Counter, LinkRate, Nic, Pfc, Qos, Scenario, at_least, at_most, equals, within
+from harness import (
+    GBPS,
+    MB,
+    Capability,
+    Counter,
+    LinkRate,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+    within,
+)
 from harness.analysis.collectives import Collective, Link, bus_bandwidth, ideal_seconds, ring_bytes_sent
 from harness.analysis.transport import Wire
 from harness.patterns.ring_all_reduce import RingAllReduce
@@ -14,7 +28,9 @@ pytestmark = pytest.mark.needs(Capability.DEPENDENT_TRANSFERS, Capability.PFC, C
 QOS = Qos(pfc=Pfc({3}), nic=Nic(mtu=4096))
 # Each link carries the data of one flow and the acknowledgements of another: 4096 of 4178 + 86 B.
 BYTES_PER_S = 100 * GBPS / 8 * 4096 / (Wire().data(4096) + Wire().ack())
-GOOD = at_most(1.05, source="BMWG AI fabric: a ratio of 1.05 is good, above 1.15 bad; ideal 2 S (n-1) / (n B)")
+GOOD = at_most(
+    1.05, source="BMWG AI fabric: a ratio of 1.05 is good, above 1.15 bad; ideal 2 S (n-1) / (n B)"
+)
 
 
 @pytest.mark.plan("CC-12")
@@ -30,9 +46,23 @@ def test_a_ring_on_one_switch_is_ideal(fabric, expect, ranks, channels):
     bus = bus_bandwidth(Collective.ALL_REDUCE, ranks, 32 * MB, jct) / 1e9
     sent = ring_bytes_sent(32 * MB, ranks, 0)
     expect("completion over ideal", jct / ideal, GOOD)
-    expect("completion over ideal, at least", jct / ideal, at_least(1.0, margin=0.0, source="no schedule is faster"))
-    expect("bus bandwidth", bus, within(BYTES_PER_S / 1.05e9, BYTES_PER_S / 1e9, source="line rate less headers and acknowledgements"), "GB/s")
-    expect("sent by rank 0", result.flows.sent_by("h1").total("bytes_sent"), equals(sent, source="2 S (n-1) / n"), "B")
+    expect(
+        "completion over ideal, at least",
+        jct / ideal,
+        at_least(1.0, margin=0.0, source="no schedule is faster"),
+    )
+    expect(
+        "bus bandwidth",
+        bus,
+        within(BYTES_PER_S / 1.05e9, BYTES_PER_S / 1e9, source="line rate less headers and acknowledgements"),
+        "GB/s",
+    )
+    expect(
+        "sent by rank 0",
+        result.flows.sent_by("h1").total("bytes_sent"),
+        equals(sent, source="2 S (n-1) / n"),
+        "B",
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
 
@@ -46,7 +76,11 @@ def test_a_ring_over_racks_is_ideal(fabric, expect):
     jct = result.flows.busy_ps / 1e12
     ideal = ideal_seconds(Collective.ALL_REDUCE, 16, 64 * MB, Link(BYTES_PER_S))
     expect("completion over ideal", jct / ideal, GOOD)
-    expect("completion over ideal, at least", jct / ideal, at_least(1.0, margin=0.0, source="no schedule is faster"))
+    expect(
+        "completion over ideal, at least",
+        jct / ideal,
+        at_least(1.0, margin=0.0, source="no schedule is faster"),
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
 
@@ -75,4 +109,9 @@ def test_extra_bytes_are_noticed(fabric, expect):
     ideal = ideal_seconds(Collective.ALL_REDUCE, 8, 32 * MB, Link(BYTES_PER_S))
     sent = ring_bytes_sent(32 * MB, 8, 0)
     expect("completion over ideal", jct / ideal, GOOD)
-    expect("sent by rank 0", result.flows.sent_by("h1").total("bytes_sent"), equals(sent, source="2 S (n-1) / n"), "B")
+    expect(
+        "sent by rank 0",
+        result.flows.sent_by("h1").total("bytes_sent"),
+        equals(sent, source="2 S (n-1) / n"),
+        "B",
+    )

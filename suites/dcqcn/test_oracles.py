@@ -29,11 +29,15 @@ CUT = 240 * US
 def test_the_queue_settles_at_the_fixed_point(fabric, expect, senders):
     """N flows keep the queue where marking balances increase: (p / Pmax)(Kmax - Kmin) above Kmin."""
     qos = Qos(pfc=Pfc({3}), ecn=ECN, dcqcn=Dcqcn("paper"), nic=Nic(mtu=1024))
-    result = fabric.run(Scenario(Incast(senders, 1000 * MB), qos=qos, duration=100 * MS, sample_every=20 * US))
+    result = fabric.run(
+        Scenario(Incast(senders, 1000 * MB), qos=qos, duration=100 * MS, sample_every=20 * US)
+    )
 
     queue = result.series["queue_bytes"].between(30 * MS).mean("sw1:e9/3")
     expected = fixed_point(MODEL, senders).queue_bytes
-    expect("mean queue", queue / 1000, within(0.6 * expected / 1000, 1.7 * expected / 1000, source=FLUID), "KB")
+    expect(
+        "mean queue", queue / 1000, within(0.6 * expected / 1000, 1.7 * expected / 1000, source=FLUID), "KB"
+    )
 
 
 @pytest.mark.plan("CC-15")
@@ -46,7 +50,9 @@ def test_wrong_thresholds_are_noticed_by_the_queue(fabric, expect):
 
     queue = result.series["queue_bytes"].between(30 * MS).mean("sw1:e9/3")
     expected = fixed_point(MODEL, 4).queue_bytes
-    expect("mean queue", queue / 1000, within(0.6 * expected / 1000, 1.7 * expected / 1000, source=FLUID), "KB")
+    expect(
+        "mean queue", queue / 1000, within(0.6 * expected / 1000, 1.7 * expected / 1000, source=FLUID), "KB"
+    )
 
 
 @pytest.mark.plan("CC-15")
@@ -55,15 +61,24 @@ def test_wrong_thresholds_are_noticed_by_the_queue(fabric, expect):
 def test_a_rate_comes_back_in_halves(fabric, expect, step):
     """One CNP halves the rate; each 55 us half of what is missing comes back."""
     qos = Qos(dcqcn=Dcqcn("paper"), nic=Nic(mtu=1024))
-    result = fabric.run(Scenario(Pair(1000 * MB), qos=qos, events=[PULSE], duration=1 * MS, sample_every=1 * US))
+    result = fabric.run(
+        Scenario(Pair(1000 * MB), qos=qos, events=[PULSE], duration=1 * MS, sample_every=1 * US)
+    )
 
     rate = result.series["cc_rate_bps"]
     expected = fast_recovery(LINE / 2, LINE, step)[-1]
     after = rate.between(CUT + (55 * step - 10) * US, CUT + (55 * step + 10) * US)
     before = rate.between(CUT - 50 * US, CUT - 30 * US)
     expect("rate before", before.min() / 1e9, approx(40, rel=1e-6, source="line rate"), "Gb/s")
-    expect("lowest rate", rate.min() / 1e9, approx(20, rel=1e-6, source="R (1 - alpha / 2), alpha = 1"), "Gb/s")
-    expect("rate after the step", after.max() / 1e9, approx(expected / 1e9, rel=1e-6, source="R = (R + R_T) / 2"), "Gb/s")
+    expect(
+        "lowest rate", rate.min() / 1e9, approx(20, rel=1e-6, source="R (1 - alpha / 2), alpha = 1"), "Gb/s"
+    )
+    expect(
+        "rate after the step",
+        after.max() / 1e9,
+        approx(expected / 1e9, rel=1e-6, source="R = (R + R_T) / 2"),
+        "Gb/s",
+    )
 
 
 @pytest.mark.plan("CC-15")
@@ -72,7 +87,9 @@ def test_a_rate_comes_back_in_halves(fabric, expect, step):
 def test_alpha_decays_without_notifications(fabric, expect, periods):
     """Each 55 us without a CNP take 1/256 from alpha."""
     qos = Qos(dcqcn=Dcqcn("paper"), nic=Nic(mtu=1024))
-    result = fabric.run(Scenario(Pair(1000 * MB), qos=qos, events=[PULSE], duration=1 * MS, sample_every=1 * US))
+    result = fabric.run(
+        Scenario(Pair(1000 * MB), qos=qos, events=[PULSE], duration=1 * MS, sample_every=1 * US)
+    )
 
     alpha = result.series["cc_alpha"].between(CUT + (55 * periods) * US, CUT + (55 * periods + 20) * US)
     expected = alpha_after(periods, g=1 / 256)
@@ -86,9 +103,20 @@ def test_wrong_parameters_are_noticed(fabric, expect):
     """Rates that come back late and an alpha that decays too fast are seen."""
     wrong = Dcqcn("paper", rate_timer_ps=110 * US, g=1 / 128)
     qos = Qos(dcqcn=wrong, nic=Nic(mtu=1024))
-    result = fabric.run(Scenario(Pair(1000 * MB), qos=qos, events=[PULSE], duration=1 * MS, sample_every=1 * US))
+    result = fabric.run(
+        Scenario(Pair(1000 * MB), qos=qos, events=[PULSE], duration=1 * MS, sample_every=1 * US)
+    )
 
     rate = result.series["cc_rate_bps"].between(CUT + 155 * US, CUT + 175 * US)
     alpha = result.series["cc_alpha"].between(CUT + 275 * US, CUT + 295 * US)
-    expect("rate after the step", rate.max() / 1e9, approx(fast_recovery(20, 40, 3)[-1], rel=1e-6, source="R = (R + R_T) / 2"), "Gb/s")
-    expect("alpha", alpha.max(), approx(alpha_after(5, g=1 / 256), rel=1e-6, source="alpha = (1 - g) alpha, from 1"))
+    expect(
+        "rate after the step",
+        rate.max() / 1e9,
+        approx(fast_recovery(20, 40, 3)[-1], rel=1e-6, source="R = (R + R_T) / 2"),
+        "Gb/s",
+    )
+    expect(
+        "alpha",
+        alpha.max(),
+        approx(alpha_after(5, g=1 / 256), rel=1e-6, source="alpha = (1 - g) alpha, from 1"),
+    )

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from harness import KB, MB, MS, Capability, Counter, Dcqcn, Ecn, Nic, Pfc, Qos, Scenario, at_least, at_most, equals
+from harness import (
+    KB,
+    MB,
+    MS,
+    Capability,
+    Counter,
+    Dcqcn,
+    Ecn,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+)
 from harness.patterns.incast import Incast
 
 pytestmark = [

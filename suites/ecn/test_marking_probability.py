@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from harness import KB, MB, MS, Capability, Counter, Ecn, Nic, Pfc, Qos, Scenario, approx, at_least, equals, within
+from harness import (
+    KB,
+    MB,
+    MS,
+    Capability,
+    Counter,
+    Ecn,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    approx,
+    at_least,
+    equals,
+    within,
+)
 from harness.analysis.queueing import red_probability
 from harness.patterns.incast import Incast
 
@@ -57,7 +72,9 @@ def test_nothing_is_marked_below_kmin(fabric, expect, window_kb):
 @pytest.mark.parametrize("window_kb", [1150, 1500])
 def test_everything_is_marked_above_kmax(fabric, expect, window_kb):
     """A standing queue above Kmax marks every packet."""
-    result = fabric.run(Scenario(Incast(2, 1000 * MB, window=window_kb * KB), qos=QOS, duration=SETTLED + 4 * MS))
+    result = fabric.run(
+        Scenario(Incast(2, 1000 * MB, window=window_kb * KB), qos=QOS, duration=SETTLED + 4 * MS)
+    )
 
     marked = result.series["ecn_marked"].between(SETTLED)
     part = (marked.max("sw1:e9") - marked.min("sw1:e9")) / PACKETS
@@ -65,7 +82,7 @@ def test_everything_is_marked_above_kmax(fabric, expect, window_kb):
     expect("part of packets marked", part, ALL)
 
 
-@pytest.mark.plan("ECN-01", "ECN-04")
+@pytest.mark.plan("ECN-01", "ECN-02", "ECN-04")
 @pytest.mark.negative_control("Pmax at half its value")
 def test_a_wrong_pmax_is_noticed(fabric, expect):
     """A ramp of half the slope marks half as much."""
@@ -85,7 +102,9 @@ def test_a_wrong_pmax_is_noticed(fabric, expect):
 def test_absent_marking_is_noticed(fabric, expect):
     """Without marking the same queue marks nothing."""
     plain = Qos(pfc=Pfc({3}), nic=Nic(mtu=1024))
-    result = fabric.run(Scenario(Incast(2, 1000 * MB, window=1150 * KB), qos=plain, duration=SETTLED + 4 * MS))
+    result = fabric.run(
+        Scenario(Incast(2, 1000 * MB, window=1150 * KB), qos=plain, duration=SETTLED + 4 * MS)
+    )
 
     marked = result.series["ecn_marked"].between(SETTLED)
     part = (marked.max("sw1:e9") - marked.min("sw1:e9")) / PACKETS

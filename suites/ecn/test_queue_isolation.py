@@ -49,7 +49,12 @@ def test_loads_that_fit_are_not_marked(fabric, expect, load):
     second = Pair(8 * MB, "h2", "h9", priority=4, rate=load * GBPS, name="second")
     result = fabric.run(Scenario([first, second], qos=QOS))
 
-    expect("packets carried", result.flows.total("packets_delivered"), equals(2 * 1954), source="two flows of 1954 packets")
+    expect(
+        "packets carried",
+        result.flows.total("packets_delivered"),
+        equals(2 * 1954),
+        source="two flows of 1954 packets",
+    )
     expect("packets marked", result.counters[Counter.ECN_MARKED], equals(0))
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 

@@ -23,7 +23,9 @@ LINE = 100 * Wire().efficiency(4096)
 
 @pytest.mark.plan("ETS-01")
 @pytest.mark.parametrize(("first", "second"), [(50, 50), (60, 40), (80, 20), (90, 10)])
-@pytest.mark.parametrize(("source", "target"), [("h2", "h9"), ("h1", "h8")], ids=["at the switch", "at the sender"])
+@pytest.mark.parametrize(
+    ("source", "target"), [("h2", "h9"), ("h1", "h8")], ids=["at the switch", "at the sender"]
+)
 def test_two_priorities_share_by_weight(fabric, expect, first, second, source, target):
     """Two greedy priorities meet in a switch port or in one NIC: each gets its weight's part, and the port is full."""
     flows = [
@@ -35,8 +37,15 @@ def test_two_priorities_share_by_weight(fabric, expect, first, second, source, t
 
     shares = ets_shares([BOUNDLESS, BOUNDLESS], [first, second], [], LINE)
     expect("first", result.flow("first-0").goodput_gbps, approx(shares[0], rel=0.03, source=WEIGHTS), "Gb/s")
-    expect("second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s")
-    expect("together", result.goodput_gbps, at_least(0.97 * LINE, margin=0.0, source="a greedy port is never idle"), "Gb/s")
+    expect(
+        "second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s"
+    )
+    expect(
+        "together",
+        result.goodput_gbps,
+        at_least(0.97 * LINE, margin=0.0, source="a greedy port is never idle"),
+        "Gb/s",
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
 
@@ -54,7 +63,9 @@ def test_three_priorities_share_by_weight(fabric, expect, weights):
 
     shares = ets_shares([BOUNDLESS] * 3, weights, [], LINE)
     expect("first", result.flow("first-0").goodput_gbps, approx(shares[0], rel=0.03, source=WEIGHTS), "Gb/s")
-    expect("second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s")
+    expect(
+        "second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s"
+    )
     expect("third", result.flow("third-0").goodput_gbps, approx(shares[2], rel=0.03, source=WEIGHTS), "Gb/s")
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
@@ -71,7 +82,9 @@ def test_equal_weights_are_noticed(fabric, expect):
 
     shares = ets_shares([BOUNDLESS, BOUNDLESS], [60, 40], [], LINE)
     expect("first", result.flow("first-0").goodput_gbps, approx(shares[0], rel=0.03, source=WEIGHTS), "Gb/s")
-    expect("second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s")
+    expect(
+        "second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s"
+    )
 
 
 @pytest.mark.plan("ETS-02")
@@ -82,11 +95,18 @@ def test_an_idle_share_is_used_by_the_other(fabric, expect, demand):
         Pair(1 * MB, "h1", "h9", priority=3, messages=0, rate=int(demand * GBPS), name="modest"),
         Pair(1 * MB, "h2", "h9", priority=4, messages=0, name="greedy"),
     ]
-    result = fabric.run(Scenario(flows, qos=Qos(pfc=LOSSLESS, ets=Ets({3: 50, 4: 50}), nic=NIC), duration=4 * MS))
+    result = fabric.run(
+        Scenario(flows, qos=Qos(pfc=LOSSLESS, ets=Ets({3: 50, 4: 50}), nic=NIC), duration=4 * MS)
+    )
 
     rest = ets_shares([demand * LINE / 100, BOUNDLESS], [50, 50], [], LINE)[1]
     expect("greedy", result.flow("greedy-0").goodput_gbps, approx(rest, rel=0.03, source=LEFT), "Gb/s")
-    expect("together", result.goodput_gbps, at_least(0.97 * LINE, margin=0.0, source="a greedy port is never idle"), "Gb/s")
+    expect(
+        "together",
+        result.goodput_gbps,
+        at_least(0.97 * LINE, margin=0.0, source="a greedy port is never idle"),
+        "Gb/s",
+    )
 
 
 @pytest.mark.plan("ETS-02")
@@ -97,11 +117,18 @@ def test_a_port_that_wastes_is_noticed(fabric, expect):
         Pair(1 * MB, "h1", "h9", priority=3, messages=0, rate=10 * GBPS, name="modest"),
         Pair(1 * MB, "h2", "h9", priority=4, messages=0, rate=50 * GBPS, name="greedy"),
     ]
-    result = fabric.run(Scenario(flows, qos=Qos(pfc=LOSSLESS, ets=Ets({3: 50, 4: 50}), nic=NIC), duration=4 * MS))
+    result = fabric.run(
+        Scenario(flows, qos=Qos(pfc=LOSSLESS, ets=Ets({3: 50, 4: 50}), nic=NIC), duration=4 * MS)
+    )
 
     rest = ets_shares([10 * LINE / 100, BOUNDLESS], [50, 50], [], LINE)[1]
     expect("greedy", result.flow("greedy-0").goodput_gbps, approx(rest, rel=0.03, source=LEFT), "Gb/s")
-    expect("together", result.goodput_gbps, at_least(0.97 * LINE, margin=0.0, source="a greedy port is never idle"), "Gb/s")
+    expect(
+        "together",
+        result.goodput_gbps,
+        at_least(0.97 * LINE, margin=0.0, source="a greedy port is never idle"),
+        "Gb/s",
+    )
 
 
 @pytest.mark.plan("ETS-03")
@@ -117,9 +144,16 @@ def test_a_strict_priority_goes_first(fabric, expect, demand):
     result = fabric.run(Scenario(flows, qos=qos, duration=4 * MS))
 
     shares = ets_shares([BOUNDLESS, BOUNDLESS, demand * LINE / 100], [60, 40, 1], [2], LINE)
-    expect("strict", result.flow("strict-0").goodput_gbps, approx(shares[2], rel=0.03, source="its demand, less headers"), "Gb/s")
+    expect(
+        "strict",
+        result.flow("strict-0").goodput_gbps,
+        approx(shares[2], rel=0.03, source="its demand, less headers"),
+        "Gb/s",
+    )
     expect("first", result.flow("first-0").goodput_gbps, approx(shares[0], rel=0.03, source=WEIGHTS), "Gb/s")
-    expect("second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s")
+    expect(
+        "second", result.flow("second-0").goodput_gbps, approx(shares[1], rel=0.03, source=WEIGHTS), "Gb/s"
+    )
 
 
 @pytest.mark.plan("ETS-03")
@@ -135,5 +169,10 @@ def test_a_priority_that_is_not_strict_is_noticed(fabric, expect):
     result = fabric.run(Scenario(flows, qos=qos, duration=4 * MS))
 
     shares = ets_shares([BOUNDLESS, BOUNDLESS, 40 * LINE / 100], [60, 40, 1], [2], LINE)
-    expect("strict", result.flow("strict-0").goodput_gbps, approx(shares[2], rel=0.03, source="its demand, less headers"), "Gb/s")
+    expect(
+        "strict",
+        result.flow("strict-0").goodput_gbps,
+        approx(shares[2], rel=0.03, source="its demand, less headers"),
+        "Gb/s",
+    )
     expect("first", result.flow("first-0").goodput_gbps, approx(shares[0], rel=0.03, source=WEIGHTS), "Gb/s")

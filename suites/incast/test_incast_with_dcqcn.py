@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from harness import KB, MB, MS, Capability, Counter, Dcqcn, Ecn, Nic, Pfc, Qos, Scenario
-from harness import at_least, at_most, equals
+from harness import (
+    KB,
+    MB,
+    MS,
+    Capability,
+    Counter,
+    Dcqcn,
+    Ecn,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+)
 from harness.analysis.fairness import jain
 from harness.analysis.transport import Wire
 from harness.patterns.incast import Incast
@@ -19,7 +33,9 @@ NIC = Nic(mtu=4096)
 LINE = 100e9 * Wire().efficiency(4096)
 SETTLED = 20 * MS
 FEW = at_most(100, source="SONiC RoCE plan, TC3: PFC_TOLERANCE_FRAMES")
-FILLED = at_least(0.95, source="SONiC large-scale RoCE plan: 95 % of line rate, here less headers, after 20 ms")
+FILLED = at_least(
+    0.95, source="SONiC large-scale RoCE plan: 95 % of line rate, here less headers, after 20 ms"
+)
 MARKS = at_most(0.05, source="SONiC large-scale RoCE plan: fewer than 5 % CE")
 
 
@@ -54,7 +70,11 @@ def test_incast_of_messages_is_controlled(fabric, expect, senders, size):
     expect("CNPs sent", result.counters[Counter.CNP_SENT], at_least(1))
     expect("part of packets marked", marked, MARKS)
     expect("part of the link used", rates.sum() / LINE, FILLED)
-    expect("Jain's index", jain(rates), at_least(0.9, source="ours: equal shares, before the flows have quite settled"))
+    expect(
+        "Jain's index",
+        jain(rates),
+        at_least(0.9, source="ours: equal shares, before the flows have quite settled"),
+    )
 
 
 @pytest.mark.plan("CC-01", "CC-06")
@@ -62,7 +82,9 @@ def test_incast_of_messages_is_controlled(fabric, expect, senders, size):
 def test_incast_without_control_is_noticed(fabric, expect):
     """PFC alone fills the link too, with thousands of pauses and a queue above the marking threshold."""
     qos = Qos(pfc=Pfc({3}), ecn=Ecn(), nic=NIC)
-    result = fabric.run(Scenario(Incast(8, 1 * MB, messages=0), qos=qos, duration=40 * MS, sample_every=1 * MS))
+    result = fabric.run(
+        Scenario(Incast(8, 1 * MB, messages=0), qos=qos, duration=40 * MS, sample_every=1 * MS)
+    )
 
     marked = result.counters[Counter.ECN_MARKED] / result.counters.at("sw1:e9")[Counter.TX_PACKETS]
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))

@@ -4,23 +4,46 @@ from __future__ import annotations
 
 import pytest
 
-from harness import KB, MB, MS, NS, Capability, Counter, Ets, Nic, Pfc, Qos, Scenario, at_least, at_most, equals
+from harness import (
+    KB,
+    MB,
+    MS,
+    NS,
+    Capability,
+    Counter,
+    Ets,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+)
 from harness.patterns.incast import Incast
 from harness.patterns.pair import Pair
 
 pytestmark = [
     pytest.mark.topology("star-9"),
-    pytest.mark.needs(Capability.PFC, Capability.ETS, Capability.PER_PRIORITY_COUNTERS, Capability.LATENCY_HISTOGRAM),
+    pytest.mark.needs(
+        Capability.PFC, Capability.ETS, Capability.PER_PRIORITY_COUNTERS, Capability.LATENCY_HISTOGRAM
+    ),
 ]
 
 QOS = Qos(pfc=Pfc({3}), ets=Ets(), nic=Nic(mtu=4096))
 PAUSED = Incast(4, 1000 * MB, priority=3)
 # 64 KB every 16 us: 32 Gb/s, less than the half of the port that its weight grants it.
 OFFERED = 64 * KB * 8 / 16_000
-FULL_RATE = at_least(0.99 * OFFERED, margin=0.0, source="no degradation (sonic-mgmt issue 16190): the load offered; 1 % for the last message")
+FULL_RATE = at_least(
+    0.99 * OFFERED,
+    margin=0.0,
+    source="no degradation (sonic-mgmt issue 16190): the load offered; 1 % for the last message",
+)
 # With equal weights each of the 16 frames of a message waits for one frame of the other priority (0.33 us), and the
 # first one for a frame that has begun. Percentiles are read from a histogram of 1 %, here 0.2 us.
-WAITED = at_most(17 * 334_240 / 1e6 + 0.2, source="DWRR: one frame of the other priority before each of its own")
+WAITED = at_most(
+    17 * 334_240 / 1e6 + 0.2, source="DWRR: one frame of the other priority before each of its own"
+)
 
 
 @pytest.mark.plan("ISO-02")

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from harness import MB, MS, Capability, Counter, Dcqcn, Ecn, Nic, Pfc, Qos, Scenario, at_least, at_most, equals
+from harness import (
+    MB,
+    MS,
+    Capability,
+    Counter,
+    Dcqcn,
+    Ecn,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+)
 from harness.analysis.maxmin import max_min_rates
 from harness.analysis.transport import Wire
 from harness.patterns.incast import Incast
@@ -21,7 +35,12 @@ VICTIM = Pair(1000 * MB, "h4", "h6", name="victim")
 SPARED = "Husky: a victim keeps 0.8 of what it has alone"
 # The trunk of 400 Gb/s carries all four hosts at once: max-min fairness leaves the victim its whole link.
 FAIR = max_min_rates(
-    {"a": ["h1", "trunk", "h5"], "b": ["h2", "trunk", "h5"], "c": ["h3", "trunk", "h5"], "victim": ["h4", "trunk", "h6"]},
+    {
+        "a": ["h1", "trunk", "h5"],
+        "b": ["h2", "trunk", "h5"],
+        "c": ["h3", "trunk", "h5"],
+        "victim": ["h4", "trunk", "h6"],
+    },
     {"h1": 100, "h2": 100, "h3": 100, "h4": 100, "h5": 100, "h6": 100, "trunk": 400},
 )
 
@@ -37,8 +56,14 @@ def test_dcqcn_spares_the_victim(fabric, expect, preset, senders):
 
     fair = FAIR["victim"] * Wire().efficiency(4096)
     expect("marks on the incast", result.flows.of(incast).total("ecn_marked"), at_least(1))
-    expect("victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED))
-    expect("pauses of the trunk", result.counters.at("sw1:e5").priority(3)[Counter.PAUSE_RX], at_most(0, source="DCQCN paper"))
+    expect(
+        "victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED)
+    )
+    expect(
+        "pauses of the trunk",
+        result.counters.at("sw1:e5").priority(3)[Counter.PAUSE_RX],
+        at_most(0, source="DCQCN paper"),
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
 
@@ -51,5 +76,7 @@ def test_pauses_alone_hit_the_victim(fabric, expect, senders):
     result = fabric.run(Scenario([incast, VICTIM], qos=Qos(pfc=Pfc({3}), nic=NIC), duration=5 * MS))
 
     fair = FAIR["victim"] * Wire().efficiency(4096)
-    expect("victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED))
+    expect(
+        "victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED)
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))

@@ -24,15 +24,22 @@ ONE_NAK = "one gap is told once (InfiniBand 9.7.5.2.8; Lumina gbn_check)"
 @pytest.mark.plan("RTX-01")
 @pytest.mark.parametrize("lost", [0, 1, 100, 200])
 def test_go_back_n_repeats_from_the_loss(fabric, expect, lost):
-    """One lost packet: one NAK, and the packet and all sent after it once more; the receiver discards what ran ahead."""
+    """One lost packet: one NAK; it and all sent after it go once more, and the receiver discards what ran ahead."""
     result = fabric.run(Scenario(FLOW, qos=GO_BACK_N, events=[Impair(0, "pair-0", "drop", packets=(lost,))]))
 
     flow, count = result.flow("pair-0"), result.counters
-    again = at_most(IN_FLIGHT, margin=0.0, source="the lost packet, the next one, and a round trip of packets")
+    again = at_most(
+        IN_FLIGHT, margin=0.0, source="the lost packet, the next one, and a round trip of packets"
+    )
     expect("frames dropped", count[Counter.DROPS_INJECTED], equals(1))
     expect("NAKs sent", count[Counter.OUT_OF_SEQUENCE], equals(1), source=ONE_NAK)
     expect("NAKs received", count[Counter.PACKET_SEQ_ERR], equals(1), source=ONE_NAK)
-    expect("packets sent again", count[Counter.RETRANSMITTED], equals(flow.packets_out_of_order + 1), source="those discarded and the lost one")
+    expect(
+        "packets sent again",
+        count[Counter.RETRANSMITTED],
+        equals(flow.packets_out_of_order + 1),
+        source="those discarded and the lost one",
+    )
     expect("packets sent again, by time", count[Counter.RETRANSMITTED], again)
     expect("timeouts", count[Counter.LOCAL_ACK_TIMEOUT], equals(0))
     expect("bytes delivered", flow.bytes_delivered, equals(1 * MB), "B")
@@ -45,7 +52,12 @@ def test_selective_repeat_sends_again_what_was_lost(fabric, expect, lost):
     result = fabric.run(Scenario(FLOW, qos=SELECTIVE, events=[Impair(0, "pair-0", "drop", packets=lost)]))
 
     expect("frames dropped", result.counters[Counter.DROPS_INJECTED], equals(len(lost)))
-    expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(len(lost)), source="the lost ones")
+    expect(
+        "packets sent again",
+        result.counters[Counter.RETRANSMITTED],
+        equals(len(lost)),
+        source="the lost ones",
+    )
     expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(0))
     expect("bytes delivered", result.flow("pair-0").bytes_delivered, equals(1 * MB), "B")
 

@@ -28,10 +28,20 @@ def test_a_lost_tail_is_found_by_the_timer(fabric, expect, exponent):
 
     timeout = ack_timeout_ps(exponent)
     expect("frames dropped", result.counters[Counter.DROPS_INJECTED], equals(1))
-    expect("NAKs received", result.counters[Counter.PACKET_SEQ_ERR], equals(0), source="nothing came after the loss")
+    expect(
+        "NAKs received",
+        result.counters[Counter.PACKET_SEQ_ERR],
+        equals(0),
+        source="nothing came after the loss",
+    )
     expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
     expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(1))
-    expect("completion", result.fct.max_ps / 1e9, within(timeout / 1e9, 4 * timeout / 1e9 + 0.1, source=LAW), "ms")
+    expect(
+        "completion",
+        result.fct.max_ps / 1e9,
+        within(timeout / 1e9, 4 * timeout / 1e9 + 0.1, source=LAW),
+        "ms",
+    )
     expect("bytes delivered", result.flow("pair-0").bytes_delivered, equals(1 * MB), "B")
 
 
@@ -47,7 +57,12 @@ def test_a_packet_lost_twice_is_found_by_the_timer(fabric, expect, lost):
     expect("frames dropped", result.counters[Counter.DROPS_INJECTED], equals(2))
     expect("NAKs received", result.counters[Counter.PACKET_SEQ_ERR], equals(1), source="one gap is told once")
     expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
-    expect("completion", result.fct.max_ps / 1e9, within(timeout / 1e9, 4 * timeout / 1e9 + 0.2, source=LAW), "ms")
+    expect(
+        "completion",
+        result.fct.max_ps / 1e9,
+        within(timeout / 1e9, 4 * timeout / 1e9 + 0.2, source=LAW),
+        "ms",
+    )
     expect("bytes delivered", result.flow("pair-0").bytes_delivered, equals(1 * MB), "B")
 
 
@@ -60,7 +75,12 @@ def test_a_slow_timer_is_noticed(fabric, expect):
 
     timeout = ack_timeout_ps(10)
     expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
-    expect("completion", result.fct.max_ps / 1e9, within(timeout / 1e9, 4 * timeout / 1e9 + 0.1, source=LAW), "ms")
+    expect(
+        "completion",
+        result.fct.max_ps / 1e9,
+        within(timeout / 1e9, 4 * timeout / 1e9 + 0.1, source=LAW),
+        "ms",
+    )
 
 
 @pytest.mark.plan("RTX-03", "RTX-06")
@@ -71,6 +91,16 @@ def test_a_recovery_without_timer_is_noticed(fabric, expect):
     result = fabric.run(Scenario(FLOW, qos=qos, events=[Impair(0, "pair-0", "drop", packets=(100,))]))
 
     timeout = ack_timeout_ps(10)
-    expect("NAKs received", result.counters[Counter.PACKET_SEQ_ERR], equals(0), source="nothing came after the loss")
+    expect(
+        "NAKs received",
+        result.counters[Counter.PACKET_SEQ_ERR],
+        equals(0),
+        source="nothing came after the loss",
+    )
     expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
-    expect("completion", result.fct.max_ps / 1e9, within(timeout / 1e9, 4 * timeout / 1e9 + 0.1, source=LAW), "ms")
+    expect(
+        "completion",
+        result.fct.max_ps / 1e9,
+        within(timeout / 1e9, 4 * timeout / 1e9 + 0.1, source=LAW),
+        "ms",
+    )

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from harness import GBPS, MB, Buffer, Capability, Counter, LinkRate, Nic, Pfc, Qos, Scenario
-from harness import at_least, equals, within
+from harness import (
+    GBPS,
+    MB,
+    Buffer,
+    Capability,
+    Counter,
+    LinkRate,
+    Nic,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    equals,
+    within,
+)
 from harness.analysis.pfc import worst_headroom_bytes
 from harness.analysis.transport import Wire
 from harness.patterns.incast import Incast
@@ -26,7 +39,7 @@ HEADROOM = worst_headroom_bytes(100 * GBPS, 1_000_000, mtu_wire_bytes=4194, mtu_
 @pytest.mark.plan("PFC-07")
 @pytest.mark.parametrize("senders", [2, 4, 8])
 def test_incast_loses_nothing_when_paused(fabric, expect, senders):
-    """Overload one receiver; with PFC on its priority no frame is dropped, all get a fair share, the link stays full."""
+    """Overload one receiver; with PFC on its priority no frame is dropped, shares are fair, the link stays full."""
     result = fabric.run(Scenario(Incast(senders, 20 * MB), qos=QOS))
 
     line = fabric.line_rate_gbps * PAYLOAD_SHARE
@@ -83,7 +96,13 @@ def test_worst_case_headroom_absorbs_what_is_in_flight(fabric, expect, senders):
     result = fabric.run(Scenario(Incast(senders, 8 * MB), qos=qos))
 
     expect("pause frames sent", result.counters[Counter.PAUSE_TX], at_least(1))
-    expect("headroom used", result.counters[Counter.HEADROOM_MAX], within(1, HEADROOM), "B", source="worst case of 802.1Qbb")
+    expect(
+        "headroom used",
+        result.counters[Counter.HEADROOM_MAX],
+        within(1, HEADROOM),
+        "B",
+        source="worst case of 802.1Qbb",
+    )
     expect("frames dropped for want of headroom", result.counters[Counter.DROPS_HEADROOM], equals(0))
 
 

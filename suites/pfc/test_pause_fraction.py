@@ -15,7 +15,9 @@ pytestmark = [
 
 # A small buffer fills at once, so that the run is all steady state.
 QOS = Qos(pfc=Pfc({3}), buffer=Buffer(size=4 * MB), nic=Nic(mtu=4096))
-SHARE = "a sender that gets 1/N of the link sends at line rate or not at all; 3 % of the run for start and end"
+SHARE = (
+    "a sender that gets 1/N of the link sends at line rate or not at all; 3 % of the run for start and end"
+)
 
 
 @pytest.mark.plan("PFC-17")
@@ -30,7 +32,12 @@ def test_every_sender_is_paused_for_its_excess(fabric, expect, senders):
     frames = sender[Counter.PAUSE_RX_DURATION] / pause_ps(100_000_000_000)
     expect("paused part, sender 1", sender[Counter.PAUSE_RX_DURATION] / result.flows.busy_ps, fraction)
     expect("paused part, sender N", last[Counter.PAUSE_RX_DURATION] / result.flows.busy_ps, fraction)
-    expect("pause frames to sender 1", sender[Counter.PAUSE_RX], at_least(frames), source="one lasts 65535 quanta at most")
+    expect(
+        "pause frames to sender 1",
+        sender[Counter.PAUSE_RX],
+        at_least(frames),
+        source="one lasts 65535 quanta at most",
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
 
@@ -49,7 +56,7 @@ def test_nobody_is_paused_without_pfc(fabric, expect):
 @pytest.mark.plan("PFC-17")
 @pytest.mark.negative_control("one sender fewer than claimed")
 def test_a_wrong_number_of_senders_is_noticed(fabric, expect):
-    """Seven senders are paused for 6/7 and not for 7/8 of the time: the bound is tight enough to tell four from five."""
+    """Four senders are paused for 3/4 and not for 4/5 of the time: the bound is tight enough to tell."""
     result = fabric.run(Scenario(Incast(4, 16 * MB), qos=QOS))
 
     sender = result.counters.at("h1").priority(3)

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from harness import MB, MS, Capability, Counter, Nic, PauseStorm, Pfc, Qos, QosChange, Scenario
-from harness import at_least, at_most, equals
+from harness import (
+    MB,
+    MS,
+    Capability,
+    Counter,
+    Nic,
+    PauseStorm,
+    Pfc,
+    Qos,
+    QosChange,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+)
 from harness.patterns.pair import Pair
 
 pytestmark = [
@@ -25,13 +38,21 @@ def test_a_pause_reaches_the_sender_hop_by_hop(fabric, expect):
     result = fabric.run(Scenario(FLOW, qos=QOS, events=[STORM]))
 
     paused = result.counters.priority(3)
-    last, middle = paused.at("sw3:e2")[Counter.PAUSE_RX_DURATION] / MS, paused.at("sw2:e2")[Counter.PAUSE_RX_DURATION] / MS
-    first, sender = paused.at("sw1:e2")[Counter.PAUSE_RX_DURATION] / MS, paused.at("h1:p0")[Counter.PAUSE_RX_DURATION] / MS
+    last, middle = (
+        paused.at("sw3:e2")[Counter.PAUSE_RX_DURATION] / MS,
+        paused.at("sw2:e2")[Counter.PAUSE_RX_DURATION] / MS,
+    )
+    first, sender = (
+        paused.at("sw1:e2")[Counter.PAUSE_RX_DURATION] / MS,
+        paused.at("h1:p0")[Counter.PAUSE_RX_DURATION] / MS,
+    )
     expect("last switch paused", last, at_least(2.0, margin=0.0), "ms", source="the storm")
     expect("middle switch paused", middle, at_least(last - 0.16), "ms", source=FILL)
     expect("first switch paused", first, at_least(middle - 0.16), "ms", source=FILL)
     expect("sender paused", sender, at_least(first - 0.16), "ms", source=FILL)
-    expect("sender paused after the first switch", sender, at_most(first, margin=0.0), "ms", source="causality")
+    expect(
+        "sender paused after the first switch", sender, at_most(first, margin=0.0), "ms", source="causality"
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
     expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(0))
 
@@ -44,6 +65,12 @@ def test_a_switch_that_breaks_the_chain_is_noticed(fabric, expect):
     broken = QosChange(0, "sw2", switch={"pfc": {"priorities": []}})
     result = fabric.run(Scenario(FLOW, qos=QOS, events=[STORM, broken]))
 
-    expect("sender paused", result.counters.at("h1:p0").priority(3)[Counter.PAUSE_RX_DURATION] / MS, at_least(1.5), "ms", source=FILL)
+    expect(
+        "sender paused",
+        result.counters.at("h1:p0").priority(3)[Counter.PAUSE_RX_DURATION] / MS,
+        at_least(1.5),
+        "ms",
+        source=FILL,
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
     expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(0))

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from harness import GBPS, MB, MS, US, Capability, Counter, Nic, PauseStorm, Pfc, Qos, Scenario
-from harness import at_least, at_most, equals, within
+from harness import (
+    GBPS,
+    MB,
+    MS,
+    US,
+    Capability,
+    Counter,
+    Nic,
+    PauseStorm,
+    Pfc,
+    Qos,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+    within,
+)
 from harness.analysis.transport import Wire
 from harness.patterns.pair import Pair
 
@@ -25,7 +40,9 @@ REPEATED = Pair(14 * MB, "h1", "h9", priority=3, rate=35 * GBPS, name="stormed")
 BESIDE = Pair(10 * MB, "h2", "h9", priority=4, rate=25 * GBPS, name="background")
 TRANSFER = 14 * MB * 8 / (35 * GBPS * Wire().efficiency(4096)) * 1000
 IN_TIME = at_most(1.05 * TRANSFER, source="14 MB at 35 Gb/s and 10 MB at 25 Gb/s, less headers; 5 % as above")
-SEEN = at_least(2000 / 335.5, source="2 ms of gapless storm; a frame of 65535 quanta lasts 335.5 us at 100 Gb/s")
+SEEN = at_least(
+    2000 / 335.5, source="2 ms of gapless storm; a frame of 65535 quanta lasts 335.5 us at 100 Gb/s"
+)
 
 
 @pytest.mark.plan("PFC-01")
@@ -37,7 +54,13 @@ def test_a_lossless_priority_stands_still_during_a_storm(fabric, expect):
     expect("pause frames at the switch", result.counters.at("sw1:e9").priority(3)[Counter.PAUSE_RX], SEEN)
     expect("stormed flow delivered", result.flows.of(STORMED).total("bytes_delivered"), equals(0), "B")
     expect("background", result.flows.of(BACKGROUND).goodput_gbps, RATE, "Gb/s")
-    expect("held by the switch", result.counters.at("sw1:e9")[Counter.QUEUE_MAX], at_most(32 * MB), "B", source="its buffer")
+    expect(
+        "held by the switch",
+        result.counters.at("sw1:e9")[Counter.QUEUE_MAX],
+        at_most(32 * MB),
+        "B",
+        source="its buffer",
+    )
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
 
