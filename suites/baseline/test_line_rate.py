@@ -74,7 +74,9 @@ def test_a_sender_that_waits_is_noticed(fabric, expect, both_ways):
 
     share = 4096 / (Wire().data(4096) + Wire().ack())
     bound = at_least(0.99 * fabric.line_rate_gbps * share, margin=0.0)
-    expect("goodput there", result.flow("pair-0").goodput_gbps, bound, "Gb/s", source=f"{HEADERS}; {START_UP}")
+    expect(
+        "goodput there", result.flow("pair-0").goodput_gbps, bound, "Gb/s", source=f"{HEADERS}; {START_UP}"
+    )
     expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(0))
 
 
