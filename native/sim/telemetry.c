@@ -98,12 +98,18 @@ static bool open_tables(struct sim *s)
   return error == 0 && s->series->row != NULL;
 }
 
+/* The side of a QP that sends its data. */
+static const struct side *data_sender(const struct sim *s, const struct flow *f, uint32_t qp)
+{
+  bool responder = f->job->verb == VERB_READ || f->job->verb == VERB_ATOMIC;
+  return &s->sides[f->first_side + 2 * qp + (responder ? 1 : 0)];
+}
+
 static int64_t sum_rate(const struct sim *s, const struct flow *f)
 {
-  uint32_t sending = f->job->verb == VERB_READ ? 1 : 0;
   uint64_t sum = 0;
   for (uint32_t q = 0; q < f->job->qps; q++) {
-    const struct side *sd = &s->sides[f->first_side + 2 * q + sending];
+    const struct side *sd = data_sender(s, f, q);
     sum += sd->state == SIDE_ACTIVE || sd->state == SIDE_RNR_WAIT ? min_u64(sd->cc.rate_bps, sd->rate_limit) : 0;
   }
   return (int64_t)sum;
@@ -113,7 +119,7 @@ static double mean_alpha(const struct sim *s, const struct flow *f)
 {
   double sum = 0;
   for (uint32_t q = 0; q < f->job->qps; q++)
-    sum += s->sides[f->first_side + 2 * q + (f->job->verb == VERB_READ ? 1 : 0)].cc.alpha;
+    sum += data_sender(s, f, q)->cc.alpha;
   return sum / f->job->qps;
 }
 

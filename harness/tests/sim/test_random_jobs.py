@@ -15,7 +15,7 @@ from harness.tests.sim.random_jobs import random_job
 
 SEEDS = range(int(os.environ.get("ROCE_RANDOM_JOBS", "25")))
 COLLAPSE = 100
-"""Timeouts of a flow that tries and tries into a queue that drops nearly all: slow, but not asleep."""
+"""Timeouts and NAKs of a flow that tries and tries (go-back-0, a queue that drops nearly all): slow, not asleep."""
 TROUBLE = ("timeouts", "naks_received", "rnr_naks_received")
 
 
@@ -31,7 +31,8 @@ def check_flow(work: Json, spec: Json, flow: Json) -> None:
         assert flow["error"] in {"RETRY_EXC_ERR", "RNR_RETRY_EXC_ERR"}
         assert any(flow[key] for key in TROUBLE)
     if work.get("until") != "duration":
-        assert flow["status"] != "unfinished" or flow["timeouts"] > COLLAPSE, "a wake-up was lost"
+        tried = flow["timeouts"] + flow["naks_sent"]
+        assert flow["status"] != "unfinished" or tried > COLLAPSE, "a wake-up was lost"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -43,8 +44,8 @@ def test_a_random_job(seed: int) -> None:
     for spec, flow in zip(work["flows"], result["flows"], strict=True):
         check_flow(work, spec, flow)
     if work.get("until") != "duration":
-        waiting = [flow for flow in result["flows"] if flow["status"] in {"not_started", "unfinished"}]
-        assert result["ended"] == ("limit" if waiting else "done")
+        waiting = [flow for flow in result["flows"] if flow["status"] != "done"]
+        assert result["ended"] == "done" or waiting
         assert result["conservation"]["packets_in_flight"] == 0 or waiting
         for name, switch in result["switches"].items():
             assert switch["shared_end_bytes"] == 0 or waiting, name
