@@ -70,10 +70,16 @@ def read_fabric(path: Path) -> tuple[list[Json], list[Json]]:
         a, b, rate, delay, _ = words[3 + switches + 5 * i :][:5]
         for end in (int(a), int(b)):
             ports[end] += 1
-        ends = [f"{end}:{ports[int(end)]}" for end in (a, b)]
-        links.append(link(*ends, int(rate.removesuffix("Gbps")) * GBPS, int(float(delay.removesuffix("us")) * US)))
+        near, far = (f"{end}:{ports[int(end)]}" for end in (a, b))
+        links.append(
+            link(near, far, int(rate.removesuffix("Gbps")) * GBPS, int(float(delay.removesuffix("us")) * US))
+        )
     nodes = [
-        {"name": str(i), "kind": "switch" if i in is_switch else "host", "ports": [str(k + 1) for k in range(ports[i])]}
+        {
+            "name": str(i),
+            "kind": "switch" if i in is_switch else "host",
+            "ports": [str(k + 1) for k in range(ports[i])],
+        }
         for i in range(count)
     ]
     return nodes, links

@@ -119,8 +119,8 @@ def leaf_spine(leaves: int, spines: int, hosts: int, flows: list[Json], **more: 
     """`hosts` a leaf, numbered through as h0, h1, …; leaves l0, l1, … (ports d*, u*), spines t0, t1, …"""
     rate, delay = more.pop("rate_bps", 100 * GBPS), more.pop("delay_ps", US)
     nodes = [host(f"h{i}") for i in range(leaves * hosts)]
-    for i in range(leaves):
-        nodes.append(switch(f"l{i}", [f"d{j}" for j in range(hosts)] + [f"u{j}" for j in range(spines)]))
+    ports = [f"d{j}" for j in range(hosts)] + [f"u{j}" for j in range(spines)]
+    nodes += [switch(f"l{i}", ports) for i in range(leaves)]
     nodes += [switch(f"t{i}", [f"d{j}" for j in range(leaves)]) for i in range(spines)]
     links = [link(f"h{i}:p0", f"l{i // hosts}:d{i % hosts}", rate, delay) for i in range(leaves * hosts)]
     links += [link(f"l{i}:u{j}", f"t{j}:d{i}", rate, delay) for i in range(leaves) for j in range(spines)]

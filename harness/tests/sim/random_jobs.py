@@ -27,8 +27,8 @@ def fabric(r: Random) -> tuple[list[Json], list[Json]]:
             wire(f"h{i}:p0", f"s0:d{i}") for i in range(hosts)
         ]
     spines = r.randint(1, 3)
-    for i in range(2):
-        nodes.append(switch(f"l{i}", [f"d{j}" for j in range(hosts)] + [f"u{j}" for j in range(spines)]))
+    ports = [f"d{j}" for j in range(hosts)] + [f"u{j}" for j in range(spines)]
+    nodes += [switch(f"l{i}", ports) for i in range(2)]
     nodes += [switch(f"s{j}", ["d0", "d1"]) for j in range(spines)]
     links = [wire(f"h{i}:p0", f"l{i % 2}:d{i}") for i in range(hosts)]
     return nodes, links + [wire(f"l{i}:u{j}", f"s{j}:d{i}") for i in range(2) for j in range(spines)]
@@ -174,14 +174,22 @@ def disturbance(r: Random, work: Json) -> list[Json]:
         return [event | {"port": some_link, "rate_bps": r.choice([10, 40, 100]) * GBPS}]
     if kind == "pause_storm":
         quanta, interval = r.choice([65535, 100]), r.choice([None, US])
-        lasting = {"priorities": [3], "duration_ps": r.randint(1, MS), "quanta": quanta, "interval_ps": interval}
+        lasting = {
+            "priorities": [3],
+            "duration_ps": r.randint(1, MS),
+            "quanta": quanta,
+            "interval_ps": interval,
+        }
         return [event | lasting | {"port": port}]
     if kind == "drain_rate":
         return [event | {"port": port, "rate_bps": r.choice([0, GBPS, 5 * GBPS])}]
     if r.random() < 0.5:
         changed = {"scheduler": scheduler(r), "cc": {"algorithm": r.choice(["none", "dcqcn", "mlx5"])}}
         return [event | {"node": "h0", "nic": changed}]
-    marking = {"priorities": [3], "profiles": [{"rate_bps": 0, "kmin_bytes": 1000, "kmax_bytes": 2000, "pmax": 1.0}]}
+    marking = {
+        "priorities": [3],
+        "profiles": [{"rate_bps": 0, "kmin_bytes": 1000, "kmax_bytes": 2000, "pmax": 1.0}],
+    }
     changed = {"ecn": marking, "pfc": {"priorities": r.choice(PRIORITY_SETS)}}
     return [event | {"node": work["nodes"][-1]["name"], "switch": changed}]
 

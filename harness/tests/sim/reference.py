@@ -167,7 +167,9 @@ class Rate:
 class Sender(Port):
     """A NIC with one QP: a packet may leave when its predecessor's size over the rate of then has passed."""
 
-    def __init__(self, clock: Clock, p: Parameters, deliver: Callable[[Packet], None], index: int, packets: int) -> None:
+    def __init__(
+        self, clock: Clock, p: Parameters, deliver: Callable[[Packet], None], index: int, packets: int
+    ) -> None:
         super().__init__(clock, p, deliver)
         self.index, self.packets, self.sent, self.acked = index, packets, 0, 0
         self.start = self.end = self.next_ps = 0

@@ -31,7 +31,9 @@ class Event(NamedTuple):
     alpha: float
 
 
-def trace(folder: Path, cc: Json, *, marks: Json, duration: int, rate: int = LINE, **nic: object) -> list[Event]:
+def trace(
+    folder: Path, cc: Json, *, marks: Json, duration: int, rate: int = LINE, **nic: object
+) -> list[Event]:
     """The events of one endless flow whose packets are marked as `marks` says."""
     work = chain(
         1,

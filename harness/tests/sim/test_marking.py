@@ -8,7 +8,22 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.queueing import red_probability
-from harness.tests.sim.jobs import GBPS, MS, US, Json, drops, flow, flow_of, host, job, link, rows, run, star, switch
+from harness.tests.sim.jobs import (
+    GBPS,
+    MS,
+    US,
+    Json,
+    drops,
+    flow,
+    flow_of,
+    host,
+    job,
+    link,
+    rows,
+    run,
+    star,
+    switch,
+)
 
 KMIN, KMAX, PMAX = 50_000, 200_000, 0.2
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pytest
 
 from harness.analysis.dcqcn import cnps_expected
@@ -109,7 +107,9 @@ def test_mode_none_says_nothing() -> None:
     assert counts["cnp_sent"] == counts["cnp_received"] == 0
 
 
-@pytest.mark.parametrize(("algorithm", "handled"), [("dcqcn", True), ("mlx5", True), ("ns3", True), ("none", False)])
+@pytest.mark.parametrize(
+    ("algorithm", "handled"), [("dcqcn", True), ("mlx5", True), ("ns3", True), ("none", False)]
+)
 def test_handled_and_ignored_notifications_are_counted_apart(algorithm: str, handled: bool) -> None:
     work = star(2, [flow("f", "h0", "h1", SIZE)], nic={"cc": {"algorithm": algorithm}}, events=mark_all("f"))
     nic = nic_of(run(work), "h0")

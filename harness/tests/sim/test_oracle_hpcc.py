@@ -80,7 +80,9 @@ def test_random_marking_lands_in_the_bands_of_many_seeds(profile: str, senders: 
     these sizes, for each of 24 comparisons)."""
     with SUMMARY.open() as lines:
         reference = [
-            row for row in csv.DictReader(lines) if row["profile"] == profile and int(row["senders"]) == senders
+            row
+            for row in csv.DictReader(lines)
+            if row["profile"] == profile and int(row["senders"]) == senders
         ]
     ours = [incast(profile, senders, seed) for seed in range(1, SEEDS + 1)]
     for key in ours[0]:

@@ -7,12 +7,26 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.analysis.pfc import pause_fraction, pause_ps, worst_headroom_bytes
 from harness.tests.sim.jobs import (
-    GBPS, MS, US, Json, drops, flow, flow_of, host, job, link, rows, run, star, switch,
+    GBPS,
+    MS,
+    US,
+    Json,
+    drops,
+    flow,
+    flow_of,
+    host,
+    job,
+    link,
+    rows,
+    run,
+    star,
+    switch,
 )  # fmt: skip
 
 FRAME, WIRE = 1024 + 62, 1024 + 82
@@ -126,11 +140,13 @@ def test_each_sender_is_paused_the_fraction_it_must_be(senders: int) -> None:
         assert pause_fraction(senders) - 0.09 < paused < pause_fraction(senders) + 0.01
 
 
-def storm(priorities: list[int], **more: object) -> Json:
+def storm(priorities: list[int], **more: Any) -> Json:
     return {"at_ps": 10 * US, "kind": "pause_storm", "port": "h1:p0", "priorities": priorities, **more}
 
 
-def paused_star(event: Json, *, mode: str = "quanta", priorities: list[int] | None = None, **more: object) -> Json:
+def paused_star(
+    event: Json, *, mode: str = "quanta", priorities: list[int] | None = None, **more: Any
+) -> Json:
     pfc = {"priorities": [3] if priorities is None else priorities, "mode": mode}
     return star(
         2, [flow("f", "h0", "h1", 5_000_000)], nic={"pfc": {**pfc}}, switch={"pfc": pfc, **more.pop("switch", {})},  # type: ignore[dict-item]

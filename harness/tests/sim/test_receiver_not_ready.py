@@ -16,7 +16,11 @@ BACK = 2 * ACK_WIRE * 80 + 2 * US
 
 
 def sends(count: int, depth: int, **keys: object) -> Json:
-    nic = {key: keys.pop(key) for key in ("rnr_timer", "rnr_retry", "loss_recovery", "retry_count") if key in keys}
+    nic = {
+        key: keys.pop(key)
+        for key in ("rnr_timer", "rnr_retry", "loss_recovery", "retry_count")
+        if key in keys
+    }
     duration = keys.pop("duration_ps", 10_000 * MS)
     one = flow("f", "h0", "h1", 1024, verb="send", messages=count, recv_depth=depth, **keys)
     return star(2, [one], nic=nic, duration_ps=duration)
@@ -127,14 +131,18 @@ def test_ud_messages_are_packets_of_their_own() -> None:
 
 def test_a_late_ud_packet_still_counts() -> None:
     """UD knows no order: a packet held back is a message like any other."""
-    events = [{"at_ps": 0, "kind": "impair", "flow": "f", "action": "delay", "packets": [3], "delay_ps": 10 * US}]
+    events = [
+        {"at_ps": 0, "kind": "impair", "flow": "f", "action": "delay", "packets": [3], "delay_ps": 10 * US}
+    ]
     one = flow("f", "h0", "h1", 500, verb="send", transport="ud", messages=20)
     counts = flow_of(run(star(2, [one], events=events)), "f")
     assert counts["bytes_delivered"] == 20 * 500
     assert counts["latency"]["count"] == 20
 
 
-@pytest.mark.parametrize(("verb", "transport"), [("write", "rc"), ("send", "rc"), ("read", "rc"), ("write", "uc"), ("send", "uc")])
+@pytest.mark.parametrize(
+    ("verb", "transport"), [("write", "rc"), ("send", "rc"), ("read", "rc"), ("write", "uc"), ("send", "uc")]
+)
 @pytest.mark.parametrize("mtu", [256, 1024, 4096])
 def test_payload_accounting(verb: str, transport: str, mtu: int) -> None:
     size, messages, qps = 10_001, 7, 3

@@ -135,7 +135,9 @@ def test_go_back_n_goodput_under_random_loss(loss: float) -> None:
 
 def test_selective_repeat_outruns_go_back_n() -> None:
     times = {
-        recovery: flow_of(run(lossy([impair(fraction=0.01)], recovery=recovery, size=5_000 * 1024)), "f")["fct_ps"]
+        recovery: flow_of(run(lossy([impair(fraction=0.01)], recovery=recovery, size=5_000 * 1024)), "f")[
+            "fct_ps"
+        ]
         for recovery in ("go_back_n", "selective_repeat")
     }
     assert times["selective_repeat"] < 0.85 * times["go_back_n"]
@@ -165,7 +167,9 @@ def test_go_back_0_makes_no_progress_under_one_loss_in_256() -> None:
 
 
 def test_go_back_0_completes_short_messages() -> None:
-    result = run(lossy([impair(packets=[5, 77])], recovery="go_back_0", size=10 * 1024, flow_keys={"messages": 10}))
+    result = run(
+        lossy([impair(packets=[5, 77])], recovery="go_back_0", size=10 * 1024, flow_keys={"messages": 10})
+    )
     counts = flow_of(result, "f")
     assert counts["status"] == "done"
     assert counts["bytes_delivered"] == counts["bytes_acked"] == 100 * 1024
@@ -276,6 +280,7 @@ def test_a_lost_last_response_waits_for_the_requesters_timer() -> None:
 
 def test_reads_keep_max_rd_atomic_requests_in_flight() -> None:
     """One outstanding read of 1 KB: a round trip each."""
+
     def completion(limit: int) -> int:
         work = lossy([], size=1024, verb="read", flow_keys={"messages": 64}, max_rd_atomic=limit)
         return int(flow_of(run(work), "f")["fct_ps"])

@@ -53,7 +53,9 @@ def rates(result: Json, demands: dict[int, float], window: int = DURATION) -> di
     return {p: bits[p] / window * 1e12 for p in demands}
 
 
-def expect(result: Json, demands: dict[int, float], by_weight: dict[int, int], strict: list[int] | None = None) -> None:
+def expect(
+    result: Json, demands: dict[int, float], by_weight: dict[int, int], strict: list[int] | None = None
+) -> None:
     """Shares within 1 % of the line: start-up, and one round of the scheduler at the end."""
     order = sorted(demands)
     index_strict = [order.index(p) for p in strict or [] if p in order]
@@ -133,7 +135,10 @@ def test_a_paused_priority_leaves_its_share_and_claims_nothing_afterwards() -> N
     work["nic"]["pfc"] = {"priorities": [3], "mode": "until_resume"}
     work["events"] = [{"at_ps": 0, "kind": "pause_storm", "port": "h1:p0", "priorities": [3],
                        "duration_ps": DURATION // 2, "interval_ps": DURATION}]  # fmt: skip
-    work["nodes"][2]["switch"] = {"pfc": {"priorities": [3], "mode": "until_resume"}, "buffer": {"bytes": 200_000}}
+    work["nodes"][2]["switch"] = {
+        "pfc": {"priorities": [3], "mode": "until_resume"},
+        "buffer": {"bytes": 200_000},
+    }
     measured = rates(run(work), demands)
     assert measured[0] == pytest.approx(0.75 * LINE, abs=0.02 * LINE)
     assert measured[3] == pytest.approx(0.25 * LINE, abs=0.02 * LINE)
@@ -147,7 +152,9 @@ def test_qps_of_one_priority_take_turns() -> None:
 
 def test_the_scheduler_kind_may_change_in_mid_run() -> None:
     """To the HPCC round robin and back: nothing is lost or forgotten on the way."""
-    flows = [flow(f"f{i}", "h0", "h1", 500_000, priority=i % 4, rate_bps=(i % 3) * 10 * GBPS) for i in range(6)]
+    flows = [
+        flow(f"f{i}", "h0", "h1", 500_000, priority=i % 4, rate_bps=(i % 3) * 10 * GBPS) for i in range(6)
+    ]
     events = [
         {"at_ps": at * US, "kind": "qos", "node": "h0", "nic": {"scheduler": {"kind": kind}}}
         for at, kind in ((20, "hpcc"), (90, "ets"), (150, "hpcc"))
@@ -185,6 +192,7 @@ def test_a_window_sends_its_packets_once_a_round_trip(packets: int) -> None:
 
 def test_variable_window_shrinks_with_the_rate() -> None:
     """With rate R_C the window is W R_C / line: a flow cut to half sends half as much a round trip."""
+
     def goodput(variable: bool) -> float:
         cc = {"algorithm": "ns3", "pace": False, "variable_window": variable, "rate_timer_ps": 10 * MS}
         work = star(
@@ -206,7 +214,9 @@ def test_mixed_packets_and_a_slow_port() -> None:
     nodes = [host("h0"), host("h1"), switch("s", ["a", "b"], scheduler={"weights": weights({0: 3})},
                                             buffer={"egress_alpha": 0.01})]  # fmt: skip
     links = [link("h0:p0", "s:a"), link("s:b", "h1:p0", 10 * GBPS)]
-    flows = [flow(f"p{p}", "h0", "h1", 1024, priority=p, transport="uc", verb="send", messages=0) for p in demands]
+    flows = [
+        flow(f"p{p}", "h0", "h1", 1024, priority=p, transport="uc", verb="send", messages=0) for p in demands
+    ]
     result = run(job(nodes, links, flows, until="duration", duration_ps=10 * MS))
     measured = rates(result, demands, 10 * MS)
     shares = water_fill([INF, INF], [3, 1], 10 * GBPS)

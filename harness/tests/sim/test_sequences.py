@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from harness.analysis.collectives import ring_step_chunk
 from harness.analysis.queueing import md1_wait
 from harness.analysis.transport import Hop, Wire, completion_ps, delivery_ps, exact_ps
-from harness.tests.sim.jobs import GBPS, MS, US, Json, flow, flow_of, host, job, link, run, run_text, star, switch
+from harness.tests.sim.jobs import (
+    GBPS,
+    MS,
+    US,
+    Json,
+    flow,
+    flow_of,
+    host,
+    job,
+    link,
+    run,
+    run_text,
+    star,
+    switch,
+)
 
 LINE = 100 * GBPS
 PATH = [Hop(LINE, US)] * 2
@@ -79,7 +95,9 @@ def test_a_ring_all_reduce_takes_its_steps_exactly(ranks: int) -> None:
     ]  # fmt: skip
     result = run(star(ranks, flows, nic={"ack": {"priority": 6}}))
     # ACKs share the links with data going the other way: on a star each host sends data and ACKs on one link
-    ends = [max(flow_of(result, f"s{step}.{rank}")["start_ps"] for rank in range(ranks)) for step in range(steps)]
+    ends = [
+        max(flow_of(result, f"s{step}.{rank}")["start_ps"] for rank in range(ranks)) for step in range(steps)
+    ]
     ideal = delivered(chunk)
     for step, start in enumerate(ends):
         # every ACK of a chunk (30 of 86 bytes) may delay data by its own time, at the host and at the switch
@@ -168,7 +186,9 @@ def test_poisson_arrivals_wait_as_in_an_md1_queue(load: float) -> None:
 def test_poisson_intervals_have_the_mean_and_spread_of_an_exponential() -> None:
     """Sum of n exponentials: mean n m, deviation sqrt(n) m."""
     n, mean = 20_000, US
-    flows = [flow("f", "h0", "h1", 64, transport="uc", messages=n, arrivals="poisson", message_interval_ps=mean)]
+    flows = [
+        flow("f", "h0", "h1", 64, transport="uc", messages=n, arrivals="poisson", message_interval_ps=mean)
+    ]
     span = flow_of(run(star(2, flows)), "f")["fct_ps"]
     assert abs(span - n * mean) < 4 * n**0.5 * mean
 
@@ -189,8 +209,10 @@ def test_latency_percentiles_are_within_one_percent() -> None:
 # ---- the end of a run ----
 
 
-def endless(**more: object) -> Json:
-    return star(2, [flow("f", "h0", "h1", 10_000, messages=0)], until="duration", duration_ps=200 * US, **more)
+def endless(**more: Any) -> Json:
+    return star(
+        2, [flow("f", "h0", "h1", 10_000, messages=0)], until="duration", duration_ps=200 * US, **more
+    )
 
 
 def test_until_duration_stops_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.tests.sim.jobs import GBPS, MS, US, Json, drops, flow, flow_of, nic_of, run, star
@@ -9,7 +11,7 @@ from harness.tests.sim.jobs import GBPS, MS, US, Json, drops, flow, flow_of, nic
 FRAME = 1024 + 62
 
 
-def slow(drain_bps: int, *, lossless: bool, buffer: int = 200_000, **more: object) -> Json:
+def slow(drain_bps: int, *, lossless: bool, buffer: int = 200_000, **more: Any) -> Json:
     pfc = {"priorities": [3] if lossless else []}
     rx = {"buffer_bytes": buffer, "drain_bps": drain_bps, "xoff_bytes": buffer // 2, "xon_bytes": buffer // 4}
     work = star(

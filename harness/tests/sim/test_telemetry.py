@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ TABLES = {
 }  # fmt: skip
 
 
-def busy(folder: Path, **more: object) -> Json:
+def busy(folder: Path, **more: Any) -> Json:
     """An incast with pauses, marks, notifications and a few losses, over long before the run ends at 3 ms."""
     flows = [flow(f"f{i}", f"h{i}", "h3", 3_000_000, qps=2) for i in range(3)]
     profile = {"rate_bps": 0, "kmin_bytes": 30_000, "kmax_bytes": 300_000, "pmax": 0.3}
@@ -158,7 +159,9 @@ def test_a_folder_that_is_not_there_fails_the_run(tmp_path: Path) -> None:
 
 def test_standard_error_has_the_progress_and_a_summary() -> None:
     work = star(2, [flow("f", "h0", "h1", 1_000_000)])
-    done = subprocess.run([program()], input=json.dumps(work), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [program()], input=json.dumps(work), capture_output=True, text=True, timeout=60, check=False
+    )
     summary = json.loads(done.stderr.splitlines()[-1])
     assert summary["done"] is True
     assert set(summary) == {"done", "wall_s", "events_per_s", "hops_per_s", "max_rss_kb"}
