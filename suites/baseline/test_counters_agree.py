@@ -6,6 +6,7 @@ import pytest
 
 from harness import MB, Buffer, Capability, Counter, Nic, Pfc, Qos, Scenario, at_least, equals
 from harness.patterns.incast import Incast
+from harness.patterns.pair import Pair
 
 pytestmark = pytest.mark.needs(Capability.HOST_COUNTERS, Capability.SWITCH_COUNTERS, Capability.PFC)
 
@@ -47,10 +48,14 @@ def test_both_ends_of_a_link_count_the_same(fabric, expect, number):
 @pytest.mark.negative_control("a cable with bit errors")
 def test_a_bad_cable_is_noticed(fabric, expect):
     """On a link with bit errors the two ends count differently."""
-    result = fabric.run(Scenario(Incast(2, 16 * MB), qos=QOS))
+    result = fabric.run(Scenario(Pair(16 * MB, "h1", "h2", both_ways=True), qos=QOS))
     host, switch = result.counters.at("h2:p0"), result.counters.at("sw1:e2")
 
     expect(
         "frames to the switch", switch[Counter.RX_PACKETS], equals(host[Counter.TX_PACKETS]), source=SOURCE
     )
+    expect(
+        "bytes to the switch", switch[Counter.RX_BYTES], equals(host[Counter.TX_BYTES]), "B", source=SOURCE
+    )
     expect("frames to the host", host[Counter.RX_PACKETS], equals(switch[Counter.TX_PACKETS]), source=SOURCE)
+    expect("bytes to the host", host[Counter.RX_BYTES], equals(switch[Counter.TX_BYTES]), "B", source=SOURCE)

@@ -70,3 +70,18 @@ def test_absent_notifications_are_noticed(fabric, expect):
 
     expect("marks received", result.counters[Counter.ECN_MARKED_RX], at_least(1))
     expect("CNPs sent", result.counters[Counter.CNP_SENT], at_least(1))
+
+
+@pytest.mark.plan("CNP-02")
+@pytest.mark.topology("bad-cable")
+@pytest.mark.needs(Capability.BIT_ERRORS)
+@pytest.mark.negative_control("a cable with bit errors at the receiver")
+def test_marks_lost_on_the_way_are_noticed(fabric, expect):
+    """Where every packet is marked and some are lost behind the switch, fewer marks arrive than were made."""
+    qos = Qos(pfc=Pfc({3}), ecn=Ecn(kmin=0, kmax=0), nic=Nic(mtu=4096))
+    result = fabric.run(Scenario(Incast(("h1", "h3"), 16 * MB, "h2"), qos=qos))
+
+    count = result.counters
+    expect("frames dropped", count[Counter.DROPS], equals(0))
+    marked = equals(count.switches[Counter.ECN_MARKED], source=WIRE)
+    expect("marks received", count.hosts[Counter.ECN_MARKED_RX], marked)

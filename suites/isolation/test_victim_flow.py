@@ -16,7 +16,6 @@ from harness import (
     Qos,
     Scenario,
     at_least,
-    at_most,
     equals,
 )
 from harness.analysis.maxmin import max_min_rates
@@ -33,6 +32,7 @@ NIC = Nic(mtu=4096)
 HOSTS = ("h1", "h2", "h3")
 VICTIM = Pair(1000 * MB, "h4", "h6", name="victim")
 SPARED = "Husky: a victim keeps 0.8 of what it has alone"
+UNPAUSED = equals(0, source="the incast is marked long before the trunk's share of the buffer is used up")
 # The trunk of 400 Gb/s carries all four hosts at once: max-min fairness leaves the victim its whole link.
 FAIR = max_min_rates(
     {
@@ -59,11 +59,7 @@ def test_dcqcn_spares_the_victim(fabric, expect, preset, senders):
     expect(
         "victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED)
     )
-    expect(
-        "pauses of the trunk",
-        result.counters.at("sw1:e5").priority(3)[Counter.PAUSE_RX],
-        at_most(0, source="DCQCN paper"),
-    )
+    expect("pauses of the trunk", result.counters.at("sw1:e5").priority(3)[Counter.PAUSE_RX], UNPAUSED)
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
 
 
@@ -79,4 +75,5 @@ def test_pauses_alone_hit_the_victim(fabric, expect, senders):
     expect(
         "victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED)
     )
+    expect("pauses of the trunk", result.counters.at("sw1:e5").priority(3)[Counter.PAUSE_RX], UNPAUSED)
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))

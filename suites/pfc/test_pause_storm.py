@@ -71,6 +71,7 @@ def test_a_storm_with_gaps_is_noticed(fabric, expect):
     storm = PauseStorm(0, "h9:p0", {3}, 3 * MS, interval=400 * US)
     result = fabric.run(Scenario([STORMED, BACKGROUND], qos=QOS, events=[storm], duration=2 * MS))
 
+    expect("pause frames at the switch", result.counters.at("sw1:e9").priority(3)[Counter.PAUSE_RX], SEEN)
     expect("stormed flow delivered", result.flows.of(STORMED).total("bytes_delivered"), equals(0), "B")
     expect("background", result.flows.of(BACKGROUND).goodput_gbps, RATE, "Gb/s")
     expect("frames dropped", result.counters[Counter.DROPS], equals(0))
