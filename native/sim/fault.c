@@ -43,11 +43,15 @@ static void hold_back(struct sim *s, uint32_t port, uint32_t pkt, uint64_t delay
   k->time += delay_ps;
   k->in_port = s->ports[port].peer;
   s->ports[port].taken_on_link++;
-  uint32_t *link = &s->delayed;
+  /* Mostly all are held back by the same time, so that the newest is the last. */
+  bool is_last = s->delayed != NIL && s->packets[s->delayed_tail].time <= k->time;
+  uint32_t *link = is_last ? &s->packets[s->delayed_tail].next : &s->delayed;
   while (*link != NIL && s->packets[*link].time <= k->time)
     link = &s->packets[*link].next;
   k->next = *link;
   *link = pkt;
+  if (k->next == NIL)
+    s->delayed_tail = pkt;
   if (s->delayed != pkt)
     return;
   evq_disarm(s->q, s->delayed_slot);

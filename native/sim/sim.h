@@ -322,7 +322,7 @@ struct sim {
   uint32_t *pair_of_flow;
   struct impairment *impairments;
   uint32_t n_impairments, *impair_head; /* by side; NIL when none */
-  uint32_t delayed;        /* frames held back, by time */
+  uint32_t delayed, delayed_tail; /* frames held back, by time */
   uint32_t delayed_slot;
   struct storm *storms;
   uint32_t n_storms;

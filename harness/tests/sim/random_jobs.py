@@ -35,11 +35,9 @@ def fabric(r: Random) -> tuple[list[Json], list[Json]]:
 
 
 def scheduler(r: Random) -> Json:
-    return {
-        "kind": r.choice(["ets", "ets", "hpcc"]),
-        "weights": [r.randint(1, 9) for _ in range(8)],
-        "strict": r.choice([[], [6, 7]]),
-    }
+    strict = r.choice([[], [6, 7]])
+    weights = [0 if i in strict and r.random() < 0.5 else r.randint(1, 9) for i in range(8)]
+    return {"kind": r.choice(["ets", "ets", "hpcc"]), "weights": weights, "strict": strict}
 
 
 def nic(r: Random, pfc: Json) -> Json:

@@ -245,6 +245,20 @@ def test_a_delayed_packet_is_taken_for_lost(recovery: str) -> None:
         assert counts["packets_retransmitted"] == counts["packets_duplicate"] == 1
 
 
+def test_a_long_queue_of_delayed_packets_arrives_in_its_order() -> None:
+    """All packets of a flow held back by far more than its length: it just takes that much longer.
+
+    A search from the front for each of 60,000 places would take minutes.
+    """
+    packets, delay = 60_000, 10 * MS
+    keys = {"flow_keys": {"transport": "uc"}}
+    free = run(lossy([], size=packets * 1024, **keys))  # type: ignore[arg-type]
+    late = run(lossy([impair("delay", fraction=1.0, delay_ps=delay)], size=packets * 1024, **keys))  # type: ignore[arg-type]
+    assert flow_of(late, "f")["packets_out_of_order"] == flow_of(late, "f")["packets_duplicate"] == 0
+    latency = [flow_of(result, "f")["latency"]["max_ps"] for result in (free, late)]
+    assert latency[1] - latency[0] == delay
+
+
 def test_bit_errors_lose_what_their_rate_says() -> None:
     """(1 - ber)^(8 L) of the frames survive a link; 10,000 frames at 1e-6 lose 0.86 %."""
     ber, packets = 1e-6, 10_000

@@ -98,6 +98,16 @@ def test_strict_priorities_go_first(place: object) -> None:
 
 
 @PLACES
+@pytest.mark.parametrize("kind", ["ets", "hpcc"])
+def test_a_strict_priority_needs_no_weight(place: object, kind: str) -> None:
+    demands = {6: 40.0 * GBPS, 0: INF, 3: INF}
+    scheduler = {"kind": kind, "weights": [2, 1, 1, 1, 1, 1, 0, 0], "strict": [6, 7]}
+    result = run(place(demands, scheduler))  # type: ignore[operator]
+    if kind == "ets":
+        expect(result, demands, {0: 2, 3: 1}, strict=[6])
+
+
+@PLACES
 def test_of_two_strict_priorities_the_higher_starves_the_lower(place: object) -> None:
     demands = {7: INF, 6: INF, 3: INF}
     measured = rates(run(place(demands, {"strict": [6, 7]})), demands)  # type: ignore[operator]
