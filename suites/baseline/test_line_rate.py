@@ -81,10 +81,11 @@ def test_a_sender_that_waits_is_noticed(fabric, expect, both_ways):
 
 
 @pytest.mark.plan("BASE-08")
-def test_lossless_and_lossy_traffic_share_a_full_link(fabric, expect):
-    """90 % lossless and 10 % lossy traffic fill a link exactly: both reach their rate, without a drop or a pause."""
+@pytest.mark.parametrize("other", ["h1", "h2"])
+def test_lossless_and_lossy_traffic_share_a_full_link(fabric, expect, other):
+    """90 % lossless and 10 % lossy traffic of one host or two fill a link: both reach their rate, no drop, no pause."""
     lossless = Pair(18 * MB, "h1", "h9", priority=3, rate=90 * GBPS, name="lossless")
-    lossy = Pair(2 * MB, "h2", "h9", priority=0, rate=10 * GBPS, name="lossy")
+    lossy = Pair(2 * MB, other, "h9", priority=0, rate=10 * GBPS, name="lossy")
     result = fabric.run(Scenario([lossless, lossy], qos=QOS))
 
     expect("lossless", result.flows.of(lossless).goodput_gbps, NINETY, "Gb/s")
