@@ -199,7 +199,8 @@ def random_job(seed: int) -> Json:
     hosts = sum(one["kind"] == "host" for one in nodes)
     pfc = {
         "priorities": r.choice(PRIORITY_SETS),
-        "mode": r.choice(["quanta", "until_resume"]),
+        # without expiry a resume frame that a bit error destroys would pause for ever
+        "mode": "quanta" if any(one["ber"] for one in links) else r.choice(["quanta", "until_resume"]),
         "quanta": r.choice([65535, 100]),
     }
     work: Json = {"format": 1, "seed": seed, "nodes": nodes, "links": links, "duration_ps": END_OF_TIME}
