@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -71,16 +72,21 @@ def run(
     from harness.cli.files import write_text
     from harness.cli.outcome import result_folder
     from harness.cli.summary import flows_csv, sizes_of
+    from harness.core.errors import ConfigError
     from harness.core.scenario import Scenario
+    from harness.core.yamlio import load_yaml
 
-    scenario = Scenario.load(file)
-    fabric = _reserve(scenario, kind, site, seed)
+    document = load_yaml(file)
     try:
-        with result_folder(out, force=force) as part:
+        scenario = Scenario.from_document(document)
+        with (
+            contextlib.closing(_reserve(scenario, kind, site, seed)) as fabric,
+            result_folder(out, force=force) as part,
+        ):
             result = _execute(fabric, scenario, part, trace=trace)
             write_text(part / "flows.csv", flows_csv(result.raw, sizes_of(result.job)))
-    finally:
-        fabric.close()
+    except ConfigError as error:
+        raise document.place(error) from None
     return _tell(result, out)
 
 

@@ -5,7 +5,8 @@ Every default is filled in and every pattern expanded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -77,8 +78,9 @@ def expand(scenario: Scenario, topology: Topology, seed: int) -> Expansion:
     flows: list[Flow] = []
     groups: list[tuple[str, ...]] = []
     taken: set[str] = set()
-    for pattern in scenario.patterns:
-        made = _renamed(_flows_of(pattern, topology, seed, MAX_FLOWS - len(flows)), taken)
+    for index, pattern in enumerate(scenario.patterns):
+        with _of_pattern(index):
+            made = _renamed(_flows_of(pattern, topology, seed, MAX_FLOWS - len(flows)), taken)
         taken.update(flow.name for flow in made)
         flows += made
         groups.append(tuple(flow.name for flow in made))
@@ -140,26 +142,33 @@ def _refuse_absurd_counts(patterns: Iterable[Pattern], topology: Topology) -> No
     total = 0
     for index, pattern in enumerate(patterns):
         count = getattr(pattern, "flow_count", None)
-        total += count(topology) if callable(count) else 0
-        if total > MAX_FLOWS:
-            raise _too_many(f"traffic[{index}]", pattern, total)
+        with _of_pattern(index):
+            total += count(topology) if callable(count) else 0
+            if total > MAX_FLOWS:
+                raise _too_many(pattern, total)
 
 
-def _too_many(key: str, pattern: Pattern, count: int | None = None) -> ConfigError:
+@contextmanager
+def _of_pattern(index: int) -> Iterator[None]:
+    """Name the pattern in its own errors: `senders` becomes `traffic[0].senders`."""
+    try:
+        yield
+    except ConfigError as error:
+        key = f"traffic[{index}].{error.key}" if error.key else f"traffic[{index}]"
+        raise error.located(file=None, line=None, key=key) from None
+
+
+def _too_many(pattern: Pattern, count: int | None = None) -> ConfigError:
     flows = "more flows" if count is None else f"{count} flows, more"
-    return ConfigError(
-        f"{pattern_name(pattern)} makes {flows} than a job holds", key=key, hint=f"at most {MAX_FLOWS}"
-    )
+    return ConfigError(f"{pattern_name(pattern)} makes {flows} than a job holds", hint=f"at most {MAX_FLOWS}")
 
 
 def _flows_of(pattern: Pattern, topology: Topology, seed: int, room: int) -> list[Flow]:
     flows = list(islice(iter(pattern.flows(topology, seed)), room + 1))
     if len(flows) > room:
-        raise _too_many("traffic", pattern)
+        raise _too_many(pattern)
     if not flows:
-        raise ConfigError(
-            f"{pattern_name(pattern)} makes no flows on topology {topology.name!r}", key="traffic"
-        )
+        raise ConfigError(f"{pattern_name(pattern)} makes no flows on topology {topology.name!r}")
     return flows
 
 

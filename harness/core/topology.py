@@ -306,6 +306,7 @@ def find(name_or_path: str | Path) -> Path:
             return folder / f"{name_or_path}.yaml"
     raise ConfigError(
         f"there is no topology named {str(name_or_path)!r}",
+        key="topology",
         hint=suggestion(name_or_path, available(), "there are"),
     )
 

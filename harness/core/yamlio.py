@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.core.errors import ConfigError
 from harness.core.units import FILE_CONTEXT
-from harness.core.validation import config_error
+from harness.core.validation import config_error, path_of
 
 MAX_FILE_BYTES = 256 * 2**20
 """Larger files are no configuration; a million flows take about 100 MB."""
@@ -45,6 +45,11 @@ class Document:
     def error(self, message: str, path: Where = (), **details: Any) -> ConfigError:
         """Return a ConfigError placed at a path of this file."""
         return ConfigError(message, file=self.file, line=self.lines.get(path), **details)
+
+    def place(self, error: ConfigError) -> ConfigError:
+        """Return an error that names a key of this file with the file and its line; others as they are."""
+        line = self.lines.get(path_of(error.key)) if error.key and error.file is None else None
+        return error if line is None else error.located(file=self.file, line=line, key=error.key)
 
     def part(self, key: str) -> Document:
         """Return the value of a top-level key as a document of its own, lines kept."""

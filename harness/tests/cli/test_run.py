@@ -40,6 +40,29 @@ def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return pid
 
 
+@pytest.mark.parametrize(
+    ("traffic", "place"),
+    [
+        (
+            "{pattern: incast, senders: 99, size: 1MB}",
+            ":3: traffic[0].senders: not enough host ports (value 99)",
+        ),
+        ("{pattern: incast, senders: 2, size: 1MB, receiver: h99}", ":3: traffic[0].receiver: no such host"),
+    ],
+)
+def test_what_the_topology_refuses_is_told_with_its_line(
+    roce: Roce, tmp_path: Path, traffic: str, place: str
+) -> None:
+    scenario = tmp_path / "wrong.yaml"
+    scenario.write_text(f"topology: star-9\ntraffic:\n  - {traffic}\n")
+
+    said = roce("run", scenario, "--out", tmp_path / "out")
+
+    assert said.code == 2
+    assert f"{scenario}{place}" in said.err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("simulator")
 class TestOnTheSimulator:
     def test_a_run_leaves_its_files(self, roce: Roce, incast: Path, tmp_path: Path) -> None:
