@@ -67,6 +67,18 @@ struct progress {
   double started, printed;
 };
 
+/* Part of the payload that has been acknowledged; of no use when a flow has no end. */
+static double acknowledged_share(const struct sim *s)
+{
+  double acked = 0, total = 0;
+  for (uint32_t i = 0; i < s->job->n_flows; i++) {
+    const struct job_flow *j = &s->job->flows[i];
+    acked += (double)s->flows[i].bytes_acked;
+    total += (double)j->messages * (double)j->message_bytes * j->qps;
+  }
+  return total > 0 && acked < total ? acked / total : 1;
+}
+
 static void print_progress(const struct sim *s, void *arg)
 {
   struct progress *p = arg;
@@ -74,8 +86,7 @@ static void print_progress(const struct sim *s, void *arg)
   if (now - p->printed < 0.1)
     return;
   p->printed = now;
-  double by_flows = s->job->n_flows > 0 ? (double)s->flows_done / s->job->n_flows : 0;
-  double share = s->job->until_done ? by_flows : (double)s->now / (double)s->job->duration_ps;
+  double share = s->job->until_done ? acknowledged_share(s) : (double)s->now / (double)s->job->duration_ps;
   fprintf(stderr, "{\"progress\":%.4f,\"sim_ps\":%llu,\"events\":%llu,\"flows_done\":%u,\"flows\":%u}\n", share,
           (unsigned long long)s->now, (unsigned long long)s->events, s->flows_done, s->job->n_flows);
 }

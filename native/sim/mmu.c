@@ -49,15 +49,16 @@ static bool is_over_egress_limit(const struct switch_node *sw, const struct port
 enum drop_reason mmu_admit(struct switch_node *sw, struct port *in, const struct port *out, const struct packet *p)
 {
   struct lane *l = &in->lane[p->prio];
-  bool lossless = is_lossless(sw, p->prio) || sw->cfg->buffer.model == BUFFER_HPCC;
+  bool hpcc = sw->cfg->buffer.model == BUFFER_HPCC, lossless = is_lossless(sw, p->prio) || hpcc;
   uint64_t limit = threshold(sw, in, p->prio), reserve = sw->cfg->buffer.reserve_bytes;
   uint64_t after = (uint64_t)l->ingress_bytes + p->bytes;
   uint64_t headroom = lossless ? in->headroom : 0;
-  if (p->bytes + l->headroom_bytes > headroom && p->bytes + shared_part(sw, l) > limit && after > reserve)
+  bool fits_reserve = after <= reserve && !hpcc; /* that model asks headroom and threshold even then */
+  if (p->bytes + l->headroom_bytes > headroom && p->bytes + shared_part(sw, l) > limit && !fits_reserve)
     return lossless ? DROP_HEADROOM : DROP_INGRESS_LIMIT;
   if (is_over_egress_limit(sw, out, p))
     return DROP_EGRESS_LIMIT;
-  if (after > reserve && after - reserve > limit && headroom > 0) {
+  if (after > reserve && after - reserve > limit && (headroom > 0 || hpcc)) {
     l->headroom_bytes += p->bytes;
     in->ev[p->prio].headroom_max = l->headroom_bytes > in->ev[p->prio].headroom_max ? l->headroom_bytes : in->ev[p->prio].headroom_max;
   } else {

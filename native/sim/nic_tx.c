@@ -151,20 +151,21 @@ void nic_side_changed(struct sim *s, uint32_t side)
   }
 }
 
+/* The HPCC model keeps one queue of ACKs, in the class that stands here, whatever the priority of their flow. */
+enum { HPCC_ACK_CLASS = 3 };
+
 void nic_queue_control(struct sim *s, struct nic *n, uint32_t pkt)
 {
-  uint8_t prio = s->packets[pkt].prio;
-  fifo_push(s, &n->acks[prio], pkt);
-  n->ack_mask |= (uint8_t)(1u << prio);
-  n->n_acks++;
+  uint8_t queue = n->cfg->sched.kind == SCHED_HPCC ? HPCC_ACK_CLASS : s->packets[pkt].prio;
+  fifo_push(s, &n->acks[queue], pkt);
+  n->ack_mask |= (uint8_t)(1u << queue);
 }
 
-static uint32_t take_control(struct sim *s, struct nic *n, int prio)
+uint32_t nic_take_control(struct sim *s, struct nic *n, int prio)
 {
   uint32_t pkt = fifo_pop(s, &n->acks[prio]);
   if (n->acks[prio].head == NIL)
     n->ack_mask &= (uint8_t)~(1u << prio);
-  n->n_acks--;
   return pkt;
 }
 
@@ -241,14 +242,14 @@ static uint32_t next_packet_ets(struct sim *s, struct nic *n)
 {
   struct port *p = &s->ports[n->port];
   if (n->cfg->ack_strict && n->ack_mask != 0)
-    return take_control(s, n, 31 - __builtin_clz(n->ack_mask));
+    return nic_take_control(s, n, 31 - __builtin_clz(n->ack_mask));
   release_paced(s, n);
   uint8_t data = s->stopping ? 0 : n->ready_mask; /* who was ready when the duration ended sends no more */
   uint8_t eligible = (uint8_t)((n->ack_mask | data) & ~p->paused_mask);
   if (eligible == 0)
     return NIL;
   int prio = pick_priority(s, n, eligible);
-  uint32_t pkt = n->ack_mask & 1u << prio ? take_control(s, n, prio) : take_data(s, n, prio);
+  uint32_t pkt = n->ack_mask & 1u << prio ? nic_take_control(s, n, prio) : take_data(s, n, prio);
   if (pkt != NIL && (eligible & (eligible - 1)) != 0)
     sched_ets_charge(&n->cfg->sched, p, prio, s->packets[pkt].bytes);
   return pkt;

@@ -36,17 +36,17 @@ void sched_ets_charge(const struct sched_cfg *cfg, struct port *p, int prio, uin
     p->lane[prio].deficit -= (int32_t)bytes;
 }
 
-/* Bytes a round for each priority: in the ratio of the weights, the least at least one large frame. The weight of a
- * strict priority, which may be 0, has no meaning. */
+/* Bytes a round for each priority, in the ratio of the weights: the greatest weight gets one large frame, so that no
+ * priority sends bursts of many frames. The weight of a strict priority, which may be 0, has no meaning. */
 void sched_ets_configure(const struct sched_cfg *cfg, struct port *p)
 {
-  enum { LARGE_FRAME = 4608 };
-  uint32_t least = UINT32_MAX;
+  enum { LARGE_FRAME = 4608, LEAST_QUANTUM = 16 }; /* ratios up to 288 are exact; 802.1Qaz shares are whole percents */
+  uint32_t greatest = 1;
   for (int i = 0; i < PRIO_COUNT; i++)
-    if (cfg->weight[i] > 0 && !(cfg->strict_mask & 1u << i) && cfg->weight[i] < least)
-      least = cfg->weight[i];
+    if (!(cfg->strict_mask & 1u << i) && cfg->weight[i] > greatest)
+      greatest = cfg->weight[i];
   for (int i = 0; i < PRIO_COUNT; i++) {
-    uint64_t quantum = (uint64_t)cfg->weight[i] * LARGE_FRAME / least;
-    p->quantum[i] = (uint32_t)(quantum > LARGE_FRAME ? min_u64(quantum, INT32_MAX / 2) : LARGE_FRAME);
+    uint64_t quantum = (uint64_t)cfg->weight[i] * LARGE_FRAME / greatest;
+    p->quantum[i] = (uint32_t)min_u64(max_u64(quantum, LEAST_QUANTUM), LARGE_FRAME);
   }
 }

@@ -89,20 +89,11 @@ static void arm_wake(struct sim *s, struct nic *n)
     arm(s, n->wake_slot, at);
 }
 
-static uint32_t take_ack(struct sim *s, struct nic *n, int prio)
-{
-  uint32_t pkt = fifo_pop(s, &n->acks[prio]);
-  if (n->acks[prio].head == NIL)
-    n->ack_mask &= (uint8_t)~(1u << prio);
-  n->n_acks--;
-  return pkt;
-}
-
 uint32_t sched_hpcc_nic_next(struct sim *s, struct nic *n)
 {
   uint8_t sendable = n->cfg->ack_strict ? n->ack_mask : (uint8_t)(n->ack_mask & ~s->ports[n->port].paused_mask);
   if (sendable != 0)
-    return take_ack(s, n, 31 - __builtin_clz(sendable));
+    return nic_take_control(s, n, 31 - __builtin_clz(sendable));
   uint32_t i = choose(s, n);
   if (i == NIL) {
     arm_wake(s, n);

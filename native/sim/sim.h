@@ -181,7 +181,6 @@ struct nic {
   uint8_t ready_mask;
   struct fifo acks[PRIO_COUNT]; /* control packets of the host by priority */
   uint8_t ack_mask;
-  uint32_t n_acks;
   struct pace_entry *pace; /* binary heap of QPs that wait for their next turn */
   uint32_t n_pace;
   uint32_t wake_slot, drain_slot;
@@ -384,6 +383,7 @@ uint32_t nic_next_packet(struct sim *s, struct nic *n); /* NIL when nothing may 
 void nic_side_changed(struct sim *s, uint32_t side);    /* a side may have become (un)able to send */
 void nic_after_transmit(struct sim *s, struct nic *n); /* arms what will make it send again */
 void nic_queue_control(struct sim *s, struct nic *n, uint32_t pkt);
+uint32_t nic_take_control(struct sim *s, struct nic *n, int prio); /* the first of a priority that has one */
 void nic_reconfigure(struct sim *s, struct nic *n, const struct nic_cfg *cfg);
 void nic_rate_changed(struct sim *s, struct nic *n);
 void nic_wake(struct sim *s, uint32_t port);
