@@ -67,6 +67,7 @@ def import_hpcc(path: Path) -> Imported:
     topology = read_topology(topology_path, error_rate=config.error_rate, resolution_ps=resolution)
     flow_path = _find(config, "FLOW_FILE", config.flow_file)
     flows = read_flows(flow_path, topology, resolution_ps=resolution)
+    _check_acknowledged(config, flows)
     if not flows:
         raise ConfigError("no flows", file=flow_path, hint="a scenario needs at least one")
     _check_buffer(config, topology)
@@ -247,6 +248,15 @@ def _events(config: HpccConfig, topology: HpccTopology) -> Json:
         raise config.error("LINK_DOWN", "there is no link between these nodes", value=value)
     at = format_duration(LINK_DOWN_BASE_PS + ns3time.micro_seconds_ps(down.after_us))
     return {"events": [{"at": at, "link_down": f"{down.node_a}:{port}"}]}
+
+
+def _check_acknowledged(config: HpccConfig, flows: tuple[HpccFlow, ...]) -> None:
+    """Refuse flows below the ACK interval: that model never acknowledges them, so they never complete."""
+    least = min((flow.size_bytes for flow in flows), default=config.ack_interval_bytes)
+    if least < config.ack_interval_bytes:
+        hint = f"flows of {least} bytes are never acknowledged; supported: up to the smallest flow"
+        value = config.ack_interval_bytes
+        raise config.error("L2_ACK_INTERVAL", "above the size of a flow", value=value, hint=hint)
 
 
 def _check_supported(config: HpccConfig) -> None:

@@ -187,6 +187,13 @@ def _fraction(given: list[str]) -> float:
     return value
 
 
+def _gain(given: list[str]) -> float:
+    value = _fraction(given)
+    if value == 0:
+        raise ValueError("a gain is above 0, or alpha never changes")
+    return value
+
+
 def _loss(given: list[str]) -> float:
     value = _fraction(given)
     if value == 1:
@@ -261,7 +268,7 @@ _KEYS: Mapping[str, tuple[str, Callable[[list[str]], object]]] = MappingProxyTyp
         "ALPHA_RESUME_INTERVAL": ("alpha_us", _timer),
         "RATE_DECREASE_INTERVAL": ("decrease_us", _timer),
         "RP_TIMER": ("increase_us", _timer),
-        "EWMA_GAIN": ("gain", _fraction),
+        "EWMA_GAIN": ("gain", _gain),
         "FAST_RECOVERY_TIMES": ("fast_recovery", _whole),
         "RATE_AI": ("rate_ai_bps", _rate),
         "RATE_HAI": ("rate_hai_bps", _rate),

@@ -57,12 +57,15 @@ class HpccTopology:
 
     @property
     def neighbours(self) -> list[list[tuple[int, HpccLink]]]:
-        """For each node its neighbours, lowest number first, and the link to each."""
+        """For each node its neighbours, highest number first, and the link to each.
+
+        The model walks them in the order of their addresses in memory, which descend with the node number.
+        """
         found: list[list[tuple[int, HpccLink]]] = [[] for _ in range(self.nodes)]
         for link in self.links:
             found[link.a].append((link.b, link))
             found[link.b].append((link.a, link))
-        return [sorted(each, key=lambda item: item[0]) for each in found]
+        return [sorted(each, key=lambda item: item[0], reverse=True) for each in found]
 
     def ports(self) -> dict[tuple[int, int], int]:
         """Interface index at the first node of the link to the second: 1, 2, … in order of links there."""

@@ -77,6 +77,8 @@ static void notify_sender(struct sim *s, uint32_t side)
 static void note_marking(struct sim *s, uint32_t side, const struct packet *k)
 {
   struct side *sd = &s->sides[side];
+  if (follows_hpcc(cfg_of(s, sd)))
+    sd->echo_pending = false; /* only the packet's own reply carries its mark */
   if (!(k->flags & PF_CE))
     return;
   s->nics[sd->nic].count.ecn_marked_rx++;
@@ -230,7 +232,8 @@ static void receive_duplicate(struct sim *s, uint32_t side)
   struct side *sd = &s->sides[side];
   s->nics[sd->nic].count.duplicate_request++;
   s->flows[sd->flow].packets_duplicate++;
-  send_ack(s, side);
+  if (!follows_hpcc(cfg_of(s, sd))) /* that model does not answer */
+    send_ack(s, side);
 }
 
 /* Selective repeat: accepts what lies ahead, delivers when the gap closes, tells the sender what it has. */
@@ -420,6 +423,8 @@ static void process(struct sim *s, uint32_t port, uint32_t pkt)
     port_drop(s, port, pkt, DROP_INJECTED);
     return;
   }
+  uint64_t made = s->made_packets;
+  bool asks_reply = k->kind == PKT_DATA && (k->side & 1u) != 0;
   s->delivered_packets++;
   s->delivered_bytes += k->bytes;
   switch ((enum packet_kind)k->kind) {
@@ -441,6 +446,8 @@ static void process(struct sim *s, uint32_t port, uint32_t pkt)
     break; /* handled by the port */
   }
   packet_free(s, pkt);
+  if (asks_reply && s->made_packets == made && follows_hpcc(n->cfg))
+    return; /* that model looks for work only when there is a reply to send */
   port_kick(s, port);
 }
 

@@ -151,7 +151,7 @@ void nic_side_changed(struct sim *s, uint32_t side)
   }
 }
 
-/* The HPCC model keeps one queue of ACKs, in the class that stands here, whatever the priority of their flow. */
+/* The HPCC model keeps one queue of ACKs, whatever the priority of their flow, and holds it while this class is paused. */
 enum { HPCC_ACK_CLASS = 3 };
 
 void nic_queue_control(struct sim *s, struct nic *n, uint32_t pkt)

@@ -208,12 +208,17 @@ void qp_post(struct sim *s, uint32_t side)
   port_kick(s, s->nics[sd->nic].port);
 }
 
+/* Added to the order of an event so that it comes last of all at its time: in ns-3 a flow starts through events that are made
+ * at that very time, after everything that was due by then. */
+#define AFTER_ALL_OTHERS (1ull << 62)
+
 void qp_release_flow(struct sim *s, uint32_t flow)
 {
   struct flow *f = &s->flows[flow];
   uint64_t at = max_u64(f->job->start_ps, s->now + (f->job->n_after > 0 ? f->job->after_delay_ps : 0));
+  uint64_t late = follows_hpcc(nic_cfg_of(s, &s->sides[f->first_side])) ? AFTER_ALL_OTHERS : 0;
   for (uint32_t q = 0; q < f->job->qps; q++)
-    arm(s, s->sides[f->first_side + 2 * q].post_slot, at);
+    evq_arm(s->q, s->sides[f->first_side + 2 * q].post_slot, at, late + s->order++);
 }
 
 static void finish_qp(struct sim *s, uint32_t side)
@@ -331,7 +336,7 @@ void qp_go_back(struct sim *s, uint32_t side, uint64_t psn)
 static bool may_retry(struct sim *s, uint32_t side)
 {
   struct side *sd = &s->sides[side];
-  if (++sd->retries <= nic_cfg_of(s, sd)->retry_count)
+  if (++sd->retries <= nic_cfg_of(s, sd)->retry_count || follows_hpcc(nic_cfg_of(s, sd))) /* endless there */
     return true;
   s->nics[sd->nic].count.retry_exhausted++;
   fail_qp(s, side, "RETRY_EXC_ERR");
@@ -520,7 +525,7 @@ void qp_acknowledge(struct sim *s, uint32_t side, uint64_t psn)
   uint64_t before = sd->psn_una;
   sd->psn_una = psn;
   f->bytes_acked += payload_between(f, before, psn);
-  if (sd->psn_next < psn)
+  if (sd->psn_next < psn && !follows_hpcc(nic_cfg_of(s, sd))) /* that model sends again what was acknowledged late */
     set_next_psn(s, sd, psn);
   if (sd->sacked != NULL)
     sack_clear_range(sd->sacked, before, psn);

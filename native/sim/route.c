@@ -83,34 +83,69 @@ uint32_t route_pick(struct sim *s, const struct switch_node *sw, const struct pa
   return s->hop_ports[h->first + choose_among(s, sw, p, h->count)];
 }
 
+/* A breadth-first search from a host port: nodes in the order met, and by node its distance and its place in that order. */
 struct search {
-  uint32_t *distance, *queue; /* by node */
+  uint32_t *distance, *queue, *place;
+  uint32_t n_met;
+  bool hpcc;
 };
+
+static void meet(struct search *b, uint32_t node, uint32_t distance)
+{
+  b->distance[node] = distance;
+  b->place[node] = b->n_met;
+  b->queue[b->n_met++] = node;
+}
+
+static void meet_behind(const struct sim *s, const struct port *p, struct search *b, uint32_t distance)
+{
+  uint32_t next = p->peer == NIL || !p->up ? NIL : s->ports[p->peer].node;
+  if (next != NIL && b->distance[next] == NIL)
+    meet(b, next, distance);
+}
+
+/* The port of a node whose neighbour has the highest number below `below`; NIL when there is none. */
+static uint32_t port_to_neighbour_below(const struct sim *s, const struct job_node *node, uint32_t below)
+{
+  uint32_t best = NIL, highest = 0;
+  for (uint32_t port = node->first_port; port < node->first_port + node->n_ports; port++) {
+    uint32_t peer = s->ports[port].peer, neighbour = peer == NIL ? NIL : s->ports[peer].node;
+    if (neighbour < below && (best == NIL || neighbour > highest)) {
+      best = port;
+      highest = neighbour;
+    }
+  }
+  return best;
+}
+
+/* The HPCC model walks neighbours in the order of their addresses in memory: the highest node number first. */
+static void meet_neighbours_down(const struct sim *s, const struct job_node *node, struct search *b, uint32_t distance)
+{
+  uint32_t port = port_to_neighbour_below(s, node, NIL);
+  while (port != NIL) {
+    meet_behind(s, &s->ports[port], b, distance);
+    port = port_to_neighbour_below(s, node, s->ports[s->ports[port].peer].node);
+  }
+}
 
 /* Distances of all nodes from one host port, over links that are up, not through hosts. */
 static void measure_distances(const struct sim *s, uint32_t host_port, struct search *b)
 {
   const struct job *job = s->job;
-  uint32_t head = 0, tail = 0;
   memset(b->distance, 0xff, job->n_nodes * sizeof *b->distance);
+  b->n_met = 0;
   const struct port *start = &s->ports[host_port];
   if (start->peer == NIL || !start->up)
     return;
   b->distance[start->node] = 0;
-  uint32_t first = s->ports[start->peer].node;
-  b->distance[first] = 1;
-  b->queue[tail++] = first;
-  while (head < tail) {
+  meet(b, s->ports[start->peer].node, 1);
+  for (uint32_t head = 0; head < b->n_met; head++) {
     const struct job_node *node = &job->nodes[b->queue[head]];
-    uint32_t d = b->distance[b->queue[head++]] + 1;
-    for (uint32_t i = 0; node->is_switch && i < node->n_ports; i++) {
-      const struct port *p = &s->ports[node->first_port + i];
-      uint32_t next = p->peer == NIL || !p->up ? NIL : s->ports[p->peer].node;
-      if (next == NIL || b->distance[next] != NIL)
-        continue;
-      b->distance[next] = d;
-      b->queue[tail++] = next;
-    }
+    uint32_t distance = b->distance[b->queue[head]] + 1;
+    if (b->hpcc && node->is_switch)
+      meet_neighbours_down(s, node, b, distance);
+    for (uint32_t i = 0; node->is_switch && i < node->n_ports; i++)
+      meet_behind(s, &s->ports[node->first_port + i], b, distance);
   }
 }
 
@@ -150,6 +185,18 @@ static void share_with_previous(struct sim *s, struct hop_set *h, const struct h
   h->first = previous->first;
 }
 
+/* The HPCC model lists next hops in the order in which the search met them. */
+static void sort_by_place(const struct sim *s, const struct hop_set *h, const struct search *b)
+{
+  uint32_t *ports = &s->hop_ports[h->first];
+  for (uint32_t i = 1; i < h->count; i++) {
+    uint32_t port = ports[i], place = b->place[s->ports[s->ports[port].peer].node], k = i;
+    for (; k > 0 && b->place[s->ports[s->ports[ports[k - 1]].peer].node] > place; k--)
+      ports[k] = ports[k - 1];
+    ports[k] = port;
+  }
+}
+
 static bool fill_row(struct sim *s, const struct switch_node *sw, const struct search *b, uint32_t nic)
 {
   struct hop_set *h = &s->hops[sw->next_hop_row + nic];
@@ -161,6 +208,8 @@ static bool fill_row(struct sim *s, const struct switch_node *sw, const struct s
       return false;
     h->count++;
   }
+  if (b->hpcc)
+    sort_by_place(s, h, b);
   share_with_previous(s, h, nic > 0 ? h - 1 : NULL);
   return true;
 }
@@ -168,8 +217,11 @@ static bool fill_row(struct sim *s, const struct switch_node *sw, const struct s
 /* Computes all next hops afresh; at the start and when a link goes up or down. False: memory is short. */
 bool route_compute(struct sim *s)
 {
-  struct search b = {.distance = malloc(s->job->n_nodes * sizeof(uint32_t)), .queue = malloc(s->job->n_nodes * sizeof(uint32_t))};
-  bool ok = b.distance != NULL && b.queue != NULL;
+  size_t n = s->job->n_nodes;
+  struct search b = {.distance = calloc(n, sizeof(uint32_t)), .queue = calloc(n, sizeof(uint32_t)),
+                     .place = calloc(n, sizeof(uint32_t)),
+                     .hpcc = s->n_switches > 0 && s->switches[0].cfg->ecmp_mode == ECMP_HPCC};
+  bool ok = b.distance != NULL && b.queue != NULL && b.place != NULL;
   s->n_hop_ports = 0;
   for (uint32_t nic = 0; ok && nic < s->n_nics; nic++) {
     measure_distances(s, s->nics[nic].port, &b);
@@ -178,5 +230,6 @@ bool route_compute(struct sim *s)
   }
   free(b.distance);
   free(b.queue);
+  free(b.place);
   return ok;
 }

@@ -215,10 +215,12 @@ struct sack_map {
 
 /* One end of a queue pair: what it sends and what it receives. Sides 2q and 2q+1 are the requester and the responder of QP q. */
 struct side {
-  /* sending */
+  /* sending: the first two cache lines are what each packet and each ACK touch */
   uint64_t next_avail;  /* pacing: earliest start of the next data packet */
   uint64_t psn_next, psn_una, psn_end; /* next to send, first not acknowledged, end of what is posted */
   uint64_t psn_max;     /* end of what was ever sent */
+  uint64_t message_end; /* PSN after the last packet of the oldest message that is not complete */
+  uint64_t retry_deadline; /* NEVER when nothing is outstanding */
   uint64_t rate_limit;  /* bit/s asked by the flow, line rate when none */
   uint32_t index_in_message; /* of psn_next */
   uint32_t nic, sender; /* host port machinery, sender number there */
@@ -226,34 +228,33 @@ struct side {
   uint8_t state, prio;
   bool ready, paced, sends_requests;
   const struct cc_ops *cc_ops;
-  struct cc_state cc;
-  uint32_t cc_slot, retry_slot, post_slot;
-  uint64_t retry_deadline; /* NEVER when nothing is outstanding */
+  struct sack_map *sacked, *arrived; /* selective repeat, of what is sent and of what is received */
   uint32_t retries, rnr_retries;
-  uint64_t messages_due, messages_posted, messages_stamped, messages_done, messages_total;
-  uint64_t message_end; /* PSN after the last packet of the oldest message that is not complete */
-  uint64_t *post_times; /* ring of posting times of messages not complete */
-  uint32_t post_cap;
-  struct sack_map *sacked;
-  uint64_t sack_high;    /* highest PSN known to have arrived out of order, or an end of what a timeout gave up */
-  uint64_t recover_next; /* packets before it that were missing have been sent again */
-  /* receiving */
+  /* receiving: one cache line */
   uint64_t expected;    /* next PSN in order */
   uint32_t expected_index; /* its index within the message */
   uint32_t since_ack;
   bool nak_sent, echo_pending;
+  bool message_broken;  /* UC: a packet of the message being received was lost */
+  uint64_t bytes_delivered; /* here, payload in order */
+  uint64_t messages_delivered;
   uint64_t last_nak_ps, last_nak_psn, last_cnp_ps;
-  struct sack_map *arrived;
+  /* congestion control and timers */
+  struct cc_state cc;
+  uint32_t cc_slot, retry_slot, post_slot;
+  /* messages */
+  uint64_t messages_due, messages_posted, messages_stamped, messages_done, messages_total;
+  uint64_t *post_times; /* ring of posting times of messages not complete */
+  uint32_t post_cap;
   uint32_t recv_credits;
   uint64_t *repost_ring; /* times at which consumed receives are reposted */
   uint32_t repost_head, repost_count;
+  uint64_t sack_high;    /* highest PSN known to have arrived out of order, or an end of what a timeout gave up */
+  uint64_t recover_next; /* packets before it that were missing have been sent again */
   /* identity */
   uint32_t qpn;
   uint16_t sport;
   uint64_t start_ps, end_ps;
-  uint64_t bytes_delivered; /* here, payload in order */
-  uint64_t messages_delivered;
-  bool message_broken;      /* UC: a packet of the message being received was lost */
 };
 
 /* How often a packet named by an impairment has been sent. */
@@ -281,16 +282,17 @@ struct flow {
   uint16_t frame_request;
   uint16_t payload_full, payload_last;
   bool started, done, failed;
+  uint64_t bytes_sent, bytes_acked, bytes_delivered;
+  uint64_t packets_sent, packets_delivered, packets_in_flight; /* up to here: touched by each packet */
+  uint64_t packets_dropped, packets_retransmitted, packets_duplicate;
+  uint64_t packets_out_of_order, ecn_marked, cnp_sent, cnp_received, rate_cuts, rate_increases;
+  uint64_t naks_sent, naks_received, timeouts, rnr_naks_sent, rnr_naks_received;
+  uint64_t packets_duplicated_in_fabric;
+  uint64_t sampled_bytes;
   uint32_t qps_done, qps_delivered, waiting_for; /* flows still to complete before it may start */
   struct dependents when_acked, when_delivered;
   uint64_t start_ps, end_ps;
   const char *error;
-  uint64_t bytes_sent, bytes_acked, bytes_delivered;
-  uint64_t packets_sent, packets_delivered, packets_dropped, packets_retransmitted, packets_duplicate;
-  uint64_t packets_out_of_order, packets_in_flight, ecn_marked, cnp_sent, cnp_received, rate_cuts, rate_increases;
-  uint64_t naks_sent, naks_received, timeouts, rnr_naks_sent, rnr_naks_received;
-  uint64_t packets_duplicated_in_fabric;
-  uint64_t sampled_bytes;
   struct histogram latency;
 };
 
@@ -538,6 +540,13 @@ static inline uint64_t side_pace_bps(const struct side *sd)
 {
   bool unpaced = sd->cc_ops->may_be_unpaced && !sd->cc.cfg->pace;
   return min_u64(unpaced ? sd->cc.line_bps : sd->cc.rate_bps, sd->rate_limit);
+}
+
+/* Hosts that schedule as the HPCC model does and, like it, have no ACK timer, follow it in what its transport does
+ * differently, too. With a timer those rules would leave a sender without an answer. */
+static inline bool follows_hpcc(const struct nic_cfg *cfg)
+{
+  return cfg->sched.kind == SCHED_HPCC && cfg->ack_timeout_exponent == 0;
 }
 
 /* The side that a side talks to. */
