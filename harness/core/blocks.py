@@ -153,6 +153,11 @@ def _choose(kinds: dict[str, type[Block]], key: str, default: str) -> PlainValid
         if not isinstance(value, dict):
             raise ConfigError("expected a mapping (key: value)", value=value)
         kind = value.get(key, default)
+        owners = [name for name, block in kinds.items() if value.keys() <= block.model_fields.keys()]
+        if key not in value and owners and default not in owners:
+            raise ConfigError(
+                f"these keys need their {key}", key=key, hint=f"add {key}: {' or '.join(owners)}"
+            )
         if kind not in kinds:
             raise ConfigError(
                 f"unknown {key}", key=key, value=kind, hint=suggestion(kind, kinds, "there are")

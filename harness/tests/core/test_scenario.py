@@ -244,3 +244,8 @@ def test_rates_of_thresholds_scale_with_the_ports():
         (25 * GBPS, 100_000, 400_000),
         (400 * GBPS, 1_600_000, 6_400_000),
     ]
+
+
+def test_parameters_of_an_algorithm_ask_for_its_name():
+    with pytest.raises(ConfigError, match="add algorithm: dcqcn or ns3"):
+        QosChange(0, "h1", nic={"cc": {"min_rate_bps": 5}})
