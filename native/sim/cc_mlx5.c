@@ -64,15 +64,32 @@ static void first_notification(struct cc_state *cc, const struct cc_call *call)
 {
   cc->active = true;
   set_alpha(cc, (uint64_t)cc->cfg->initial_alpha_value << ALPHA_SHIFT);
-  cc->alpha_timer = cc_deadline_in(call, US_TO_PS(cc->cfg->dce_tcp_rtt_us));
+  cc->alpha_due_ps = call->now_ps + US_TO_PS(cc->cfg->dce_tcp_rtt_us);
   uint64_t rate = MBPS(cc->cfg->rate_to_set_on_first_cnp_mbps);
   if (rate != 0 && rate < cc->rate_bps)
     cc->rate_bps = rate;
   cut(cc, call);
 }
 
+/* Does the updates of alpha that are due: one each dce_tcp_rtt µs, too many for an event each. */
+static void settle(struct cc_state *cc, uint64_t now_ps)
+{
+  uint64_t period = US_TO_PS(cc->cfg->dce_tcp_rtt_us);
+  while (cc->active && cc->alpha_due_ps <= now_ps) {
+    uint64_t gain = cc->cnp_for_alpha ? (uint64_t)ALPHA_CNP_GAIN << ALPHA_SHIFT : 0;
+    if (gain == 0 && cc->alpha_fixed == 0) { /* nothing decays any more */
+      cc->alpha_due_ps += ((now_ps - cc->alpha_due_ps) / period + 1) * period;
+      return;
+    }
+    set_alpha(cc, (uint64_t)cc->alpha_fixed * cc->cfg->dce_tcp_g / ALPHA_ONE + gain);
+    cc->cnp_for_alpha = false;
+    cc->alpha_due_ps += period;
+  }
+}
+
 static void on_notification(struct cc_state *cc, const struct cc_call *call)
 {
+  settle(cc, call->now_ps);
   uint64_t window = US_TO_PS(cc->cfg->rate_reduce_monitor_period_us);
   call->log(call->log_arg, cc, CC_EVENT_CNP);
   if (!cc->active) {
@@ -86,14 +103,6 @@ static void on_notification(struct cc_state *cc, const struct cc_call *call)
     cc->cnp_for_cut = true;
     cc->cut_timer = (struct cc_deadline){cc->last_cut_ps + window, (*call->order)++};
   }
-}
-
-static void alpha_tick(struct cc_state *cc, const struct cc_call *call)
-{
-  uint64_t gain = cc->cnp_for_alpha ? (uint64_t)ALPHA_CNP_GAIN << ALPHA_SHIFT : 0;
-  set_alpha(cc, (uint64_t)cc->alpha_fixed * cc->cfg->dce_tcp_g / ALPHA_ONE + gain);
-  cc->cnp_for_alpha = false;
-  cc->alpha_timer = cc_deadline_in(call, US_TO_PS(cc->cfg->dce_tcp_rtt_us));
 }
 
 static void increase(struct cc_state *cc, const struct cc_call *call)
@@ -117,8 +126,7 @@ static void increase(struct cc_state *cc, const struct cc_call *call)
 
 static void on_timer(struct cc_state *cc, const struct cc_call *call)
 {
-  if (cc_is_due(&cc->alpha_timer, call))
-    alpha_tick(cc, call);
+  settle(cc, call->now_ps);
   if (cc_is_due(&cc->cut_timer, call)) {
     cc->cut_timer = CC_NO_DEADLINE;
     if (cc->cnp_for_cut)
@@ -140,9 +148,10 @@ static void on_sent(struct cc_state *cc, const struct cc_call *call, uint32_t by
   if (cc->bytes < reset)
     return;
   cc->bytes -= reset;
+  settle(cc, call->now_ps);
   increase(cc, call);
   cc->byte_stage++;
 }
 
 const struct cc_ops cc_mlx5 = {
-    .name = "mlx5", .start = start, .on_notification = on_notification, .on_timer = on_timer, .on_sent = on_sent};
+    .name = "mlx5", .start = start, .on_notification = on_notification, .on_timer = on_timer, .on_sent = on_sent, .settle = settle};

@@ -99,7 +99,7 @@ static bool open_tables(struct sim *s)
 }
 
 /* The side of a QP that sends its data. */
-static const struct side *data_sender(const struct sim *s, const struct flow *f, uint32_t qp)
+static struct side *data_sender(const struct sim *s, const struct flow *f, uint32_t qp)
 {
   bool responder = f->job->verb == VERB_READ || f->job->verb == VERB_ATOMIC;
   return &s->sides[f->first_side + 2 * qp + (responder ? 1 : 0)];
@@ -118,8 +118,12 @@ static int64_t sum_rate(const struct sim *s, const struct flow *f)
 static double mean_alpha(const struct sim *s, const struct flow *f)
 {
   double sum = 0;
-  for (uint32_t q = 0; q < f->job->qps; q++)
-    sum += data_sender(s, f, q)->cc.alpha;
+  for (uint32_t q = 0; q < f->job->qps; q++) {
+    struct side *sd = data_sender(s, f, q);
+    if (sd->cc_ops->settle != NULL && sd->state == SIDE_ACTIVE)
+      sd->cc_ops->settle(&sd->cc, s->now);
+    sum += sd->cc.alpha;
+  }
   return sum / f->job->qps;
 }
 
