@@ -104,8 +104,10 @@ static void print_summary(const struct sim *s, const struct progress *p)
 static int print_result(const struct sim *s)
 {
   bool good = s->n_violations == 0 && !s->out_of_memory && s->output_error[0] == '\0';
-  if (!result_write(s, stdout)) {
-    fprintf(stderr, "{\"error\":\"cannot write the result to standard output\",\"path\":\"\",\"line\":0,\"column\":0}\n");
+  int error = result_write(s, stdout);
+  if (error != 0) {
+    fprintf(stderr, "{\"error\":\"cannot write the result to standard output: %s\",\"path\":\"\",\"line\":0,\"column\":0}\n",
+            strerror(error));
     return EXIT_RUN_FAILED;
   }
   return good ? EXIT_GOOD : EXIT_RUN_FAILED;

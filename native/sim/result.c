@@ -402,8 +402,8 @@ static void write_head(const struct sim *s, struct jsonw *w)
   jsonw_member_u64(w, "end_ps", sim_end_ps(s));
 }
 
-/* False when `out` could not be written. */
-bool result_write(const struct sim *s, FILE *out)
+/* 0, or the errno of the first failure to write. */
+int result_write(const struct sim *s, FILE *out)
 {
   struct jsonw w;
   jsonw_init(&w, out);
@@ -424,5 +424,5 @@ bool result_write(const struct sim *s, FILE *out)
   jsonw_member_u64(&w, "packets_peak", s->live_peak);
   jsonw_end_object(&w);
   jsonw_end_object(&w);
-  return jsonw_finish(&w) == 0;
+  return jsonw_finish(&w);
 }

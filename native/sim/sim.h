@@ -461,7 +461,7 @@ void telemetry_mark(struct sim *s, uint32_t port, const struct packet *p, uint64
 
 /* conserve.c, result.c */
 void conserve_check(struct sim *s);
-bool result_write(const struct sim *s, FILE *out);
+int result_write(const struct sim *s, FILE *out);
 
 /* ---- small things used everywhere ---- */
 

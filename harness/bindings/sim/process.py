@@ -162,21 +162,27 @@ class SimProcess:
             raise SimError(_signal_text(-code), exit_code=code, detail=self._last_words())
         if code == EXIT_BAD_JOB:
             raise SimError("roce-sim refused the job", exit_code=code, detail=self._complaint())
+        if code == EXIT_FAILED and (complaint := self._complaint_found()):
+            raise SimError("the simulation gave no result", exit_code=code, detail=complaint)
         if code not in (EXIT_GOOD, EXIT_FAILED):
             raise SimError(
                 "roce-sim ended in a way it does not know", exit_code=code, detail=self._last_words()
             )
 
     def _complaint(self) -> str | None:
-        """Return what is wrong with the job, from the line {"error": …, "path": …}."""
+        """Return what is wrong with the job, else the last words."""
+        return self._complaint_found() or self._last_words()
+
+    def _complaint_found(self) -> str | None:
+        """Return what a line {"error": …, "path": …} says; a result, if any, tells its own errors."""
         for line in self._said:
             try:
                 found = json.loads(line)
             except ValueError:
                 continue
             if isinstance(found, dict) and "error" in found:
-                return f"{found.get('path') or 'job'}: {found['error']}"
-        return self._last_words()
+                return ": ".join(str(part) for part in (found.get("path"), found["error"]) if part)
+        return None
 
     def _last_words(self) -> str | None:
         return self._said[-1][:500] if self._said else None

@@ -87,6 +87,10 @@ def test_progress_is_reported_and_noise_is_not(fabric_of):
             """print('{"error": "unknown node", "path": "flows[3].src", "line": 12}', file=sys.stderr); sys.exit(2)""",
             r"refused the job \(exit code 2\): flows\[3\].src: unknown node",
         ),
+        (
+            """print('{"error": "No space left on device", "path": ""}', file=sys.stderr); sys.exit(1)""",
+            r"gave no result \(exit code 1\): No space left on device$",
+        ),
         ("sys.exit(2)", r"refused the job \(exit code 2\)$"),
         (
             "RESULT['error'] = {'kind': 'memory', 'message': 'no more'}; print(json.dumps(RESULT)); sys.exit(1)",

@@ -157,6 +157,23 @@ def test_a_folder_that_is_not_there_fails_the_run(tmp_path: Path) -> None:
     assert "absent" in error["message"]
 
 
+def test_a_full_disk_is_told() -> None:
+    work = star(2, [flow("f", "h0", "h1", 1_000_000)])
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [program()],
+            input=json.dumps(work),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 1
+    assert "No space left on device" in json.loads(done.stderr.splitlines()[-1])["error"]
+
+
 def test_standard_error_has_the_progress_and_a_summary() -> None:
     work = star(2, [flow("f", "h0", "h1", 1_000_000)])
     done = subprocess.run(
