@@ -88,6 +88,8 @@ def _margin(measurement: Measurement, unit: str) -> str:
         return ""
     inside = [float(value - limit.low)] if limit.low is not None else []
     inside += [float(limit.high - value)] if limit.high is not None else []
+    if not inside:
+        return ""
     distance = min(inside)
     if distance == 0:
         return "exact" if limit.low == limit.high else "at the limit"

@@ -6,6 +6,8 @@ MARGINAL means: the value holds, but lies within `margin` of the bound. It passe
 The margin of `at_least` and `at_most` is 2 % of the bound unless given (0 for a bound of 0); the other
 limits have none unless given.
 
+A bound may come from another reading; when that is Missing there is no bound, and the verdict is INVALID.
+
 No data is never a pass: None, Missing, NaN, infinities and whatever is not a number give INVALID with a
 reason.
 """
@@ -70,6 +72,7 @@ class Limit:
         exclusive: the bounds themselves do not hold.
         source: where the bound is from ("expected from"), for the report.
         text: how the limit is printed; made from the bounds when empty.
+        unknown: why there is no bound; it was to come from a reading that is missing, and nothing can be judged by it.
     """
 
     low: float | None = None
@@ -78,8 +81,11 @@ class Limit:
     exclusive: bool = False
     source: str | None = None
     text: str = ""
+    unknown: str = ""
 
     def __post_init__(self) -> None:
+        if self.unknown:
+            return
         for bound in (self.low, self.high):
             if bound is not None and not_a_number(bound):
                 raise ConfigError("a limit needs a finite number", value=bound, hint=not_a_number(bound))
@@ -95,6 +101,8 @@ class Limit:
         return judge(value, self)
 
     def __str__(self) -> str:
+        if self.unknown:
+            return "unknown"
         return self.text or _range_text(self.low, self.high, self.exclusive)
 
     def holds(self, value: float) -> bool:
@@ -140,42 +148,66 @@ class Measurement:
 
 
 def at_least(
-    low: float, *, margin: float | None = None, margin_abs: float | None = None, source: str | None = None
+    low: float | Missing,
+    *,
+    margin: float | None = None,
+    margin_abs: float | None = None,
+    source: str | None = None,
 ) -> Limit:
     """The value is `low` or more.
 
     `margin` is a part of the bound (0.02 = 2 %), `margin_abs` in the value's unit.
     """
+    if isinstance(low, Missing):
+        return _unknown(low, source)
     return Limit(low=_bound(low), margin=_margin(low, margin, margin_abs), source=source)
 
 
 def at_most(
-    high: float, *, margin: float | None = None, margin_abs: float | None = None, source: str | None = None
+    high: float | Missing,
+    *,
+    margin: float | None = None,
+    margin_abs: float | None = None,
+    source: str | None = None,
 ) -> Limit:
     """The value is `high` or less.
 
     `margin` is a part of the bound (0.02 = 2 %), `margin_abs` in the value's unit.
     """
+    if isinstance(high, Missing):
+        return _unknown(high, source)
     return Limit(high=_bound(high), margin=_margin(high, margin, margin_abs), source=source)
 
 
-def within(low: float, high: float, *, margin_abs: float = 0.0, source: str | None = None) -> Limit:
+def within(
+    low: float | Missing, high: float | Missing, *, margin_abs: float = 0.0, source: str | None = None
+) -> Limit:
     """The value lies in the range, bounds included."""
+    for bound in (low, high):
+        if isinstance(bound, Missing):
+            return _unknown(bound, source)
     return Limit(low=_bound(low), high=_bound(high), margin=margin_abs, source=source)
 
 
-def between(low: float, high: float, *, margin_abs: float = 0.0, source: str | None = None) -> Limit:
+def between(
+    low: float | Missing, high: float | Missing, *, margin_abs: float = 0.0, source: str | None = None
+) -> Limit:
     """The value lies in the range, bounds excluded."""
+    for bound in (low, high):
+        if isinstance(bound, Missing):
+            return _unknown(bound, source)
     return Limit(low=_bound(low), high=_bound(high), margin=margin_abs, exclusive=True, source=source)
 
 
-def equals(value: float, *, source: str | None = None) -> Limit:
+def equals(value: float | Missing, *, source: str | None = None) -> Limit:
     """The value is exactly this one."""
+    if isinstance(value, Missing):
+        return _unknown(value, source)
     return Limit(low=_bound(value), high=_bound(value), source=source, text=f"= {_text(value)}")
 
 
 def approx(
-    value: float,
+    value: float | Missing,
     *,
     rel: float | None = None,
     abs: float | None = None,  # noqa: A002 - the word of pytest.approx
@@ -190,6 +222,9 @@ def approx(
         raise ConfigError(
             "approx needs either rel or abs", hint="approx(100, rel=0.01) or approx(100, abs=1)"
         )
+    for given in (value, rel, abs):
+        if isinstance(given, Missing):
+            return _unknown(given, source)
     spread = abs if abs is not None else math.fabs(_bound(value)) * (rel or 0.0)
     if not math.isfinite(spread) or spread < 0:
         raise ConfigError("a tolerance is zero or more", value=spread)
@@ -200,7 +235,7 @@ def approx(
 
 def judge(value: object, limit: Limit) -> Verdict:
     """Hold a value against a limit; whatever is not a finite number is INVALID."""
-    if not_a_number(value):
+    if limit.unknown or not_a_number(value):
         return Verdict.INVALID
     number = value  # ints stay exact: a counter may exceed 2^53
     if not limit.holds(number):  # type: ignore[arg-type]
@@ -253,12 +288,16 @@ def plain(value: object) -> float | int | Missing | None:
 
 def _reason(value: object, limit: Limit, verdict: Verdict) -> str | None:
     if verdict is Verdict.INVALID:
-        return not_a_number(value)
+        return not_a_number(value) or f"the limit is unknown: {limit.unknown}"
     if verdict is Verdict.FAIL:
         return f"{_text(value)} is not {limit}"
     if verdict is Verdict.MARGINAL:
         return f"{_text(value)} is within {_text(limit.margin)} of the limit {limit}"
     return None
+
+
+def _unknown(bound: Missing, source: str | None) -> Limit:
+    return Limit(source=source, unknown=f"no data: {bound.reason}")
 
 
 def _margin(bound: float, margin: float | None, margin_abs: float | None) -> float:

@@ -130,7 +130,7 @@ def _settings(config: pytest.Config) -> Settings:
 
 
 def _folder(config: pytest.Config) -> tuple[Path, Path | None]:
-    """The folder of this session's record and, for the default place, the link that names the latest one."""
+    """The folder of a session's record and, for the default place, the link that names the latest one."""
     given = config.getoption("--record")
     if given is not None:
         return Path(config.invocation_params.dir, given), None

@@ -85,7 +85,7 @@ class Recorder:
         )
 
     def _link_latest(self) -> None:
-        """Let `runs/latest` name this session; something else of that name is left alone."""
+        """Let `runs/latest` name the session; something else of that name is left alone."""
         link = self._settings.latest
         if link is None or (link.exists() and not link.is_symlink()):
             return

@@ -114,7 +114,6 @@ def test_limits_read_as_what_they_check(limit, text):
         lambda: approx(1),
         lambda: approx(1, rel=0.1, abs=1),
         lambda: approx(1, rel=-1),
-        lambda: at_least(Missing("no baseline")),
         lambda: at_least(None),
         lambda: at_least(1, margin=0.1, margin_abs=1),
         lambda: at_least(1, margin=-1),
@@ -148,3 +147,23 @@ def test_a_measurement_says_why_it_is_not_a_pass():
 def test_numpy_numbers_are_kept_as_plain_ones():
     assert type(measure("x", np.float64(1.5), at_least(1)).value) is float
     assert type(measure("x", np.int64(1), at_least(1)).value) is int
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        at_least(0.9 * Missing("no counter")),
+        at_most(Missing("no counter")),
+        within(0, Missing("no counter")),
+        between(Missing("no counter"), 1),
+        equals(Missing("no counter")),
+        approx(Missing("no counter"), rel=0.1),
+    ],
+    ids=["at_least", "at_most", "within", "between", "equals", "approx"],
+)
+def test_a_bound_from_a_missing_reading_judges_nothing(limit):
+    measured = measure("goodput", 1e9, limit, "b/s")
+
+    assert measured.verdict is Verdict.INVALID
+    assert "the limit is unknown: no data: no counter" in measured.reason
+    assert str(limit) == "unknown"

@@ -25,6 +25,7 @@ def shown(value: object, limit: Limit, unit: str = "") -> tuple[str, str, str]:
         (101.0, approx(100, rel=0.01), ("101", "100 ± 1 %", "at the limit")),
         (Missing("no such counter"), at_least(1), ("no data", "≥ 1", "")),
         (None, at_least(1), ("no data", "≥ 1", "")),
+        (5, at_least(Missing("no baseline")), ("5", "unknown", "")),
         (float("nan"), at_least(1), ("nan", "≥ 1", "")),
     ],
 )
