@@ -142,9 +142,11 @@ def _reference(kind: Kind, folder: Path, name: str) -> Path | None:
 
 
 def _grouped(kind: Kind, path: Path) -> dict[Row, list[Row]]:
+    """Values by flow or port. A flow without a completion time has no line in a reference, so it has none here."""
     groups: dict[Row, list[Row]] = {}
     for key, values in _rows(kind, path):
-        groups.setdefault(key, []).append(values)
+        if kind is not FLOWS or values[-1]:
+            groups.setdefault(key, []).append(values)
     if kind is not FLOWS:
         for events in groups.values():
             # A stable sort: simultaneous events of one flow keep their order.

@@ -1,64 +1,56 @@
 """Flow completion records in the columns that researchers' scripts read: `flows.csv`.
 
-One line a completed flow, in completion order: `flow` is the index in the job, `src` and `dst` are node
-names, `sport` the UDP source port of the first QP, sizes are payload bytes, times whole nanoseconds
-(picoseconds with the fraction dropped, as the ns-3 model prints them). Flows that did not complete have no
-line.
+Works on a result as docs/job-format.md describes it.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 PS_PER_NS = 1000
 FLOWS_FILE = "flows.csv"
+COLUMNS = ("flow", "src", "dst", "sport", "size_bytes", "start_ns", "fct_ns", "status", "name")
 
 
-@dataclass(frozen=True, slots=True)
-class FlowRow:
-    """A completed flow; the field names are the header of the file."""
-
-    flow: int
-    src: str
-    dst: str
-    sport: int
-    size_bytes: int
-    start_ns: int
-    fct_ns: int
+def sizes_of(job: Mapping[str, Any]) -> dict[str, int]:
+    """Payload bytes that each flow of a job has to carry; 0 for one that sends until the end."""
+    flows = job["flows"]
+    return {
+        flow["name"]: flow["message_bytes"] * flow.get("messages", 1) * flow.get("qps", 1) for flow in flows
+    }
 
 
-def flow_rows(result: Mapping[str, Any]) -> list[FlowRow]:
-    """Rows for the flows of a result (format 1 of docs/job-format.md) whose status is `done`."""
-    done = [(index, flow) for index, flow in enumerate(result["flows"]) if flow["status"] == "done"]
-    done.sort(key=lambda item: (item[1]["end_ps"], item[0]))
-    return [_row(index, flow) for index, flow in done]
+def flows_csv(result: Mapping[str, Any], sizes: Mapping[str, int]) -> str:
+    """One line a flow, in the order in which they completed; the others follow, without completion times.
+
+    ``flow`` is the place of the flow in the job, from 0, ``src`` and ``dst`` are node names, ``sport`` is the
+    UDP source port of the first QP, ``size_bytes`` the payload that the flow had to carry; times are in whole
+    nanoseconds, the fraction cut off as the ns-3 model does.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for index, flow in sorted(enumerate(result["flows"]), key=lambda numbered: _end(numbered[1])):
+        qps = flow.get("qps") or []
+        sport = qps[0].get("udp_sport", "") if qps else ""
+        ends = (node_of(flow["src"]), node_of(flow["dst"]))
+        times = (_whole_ns(flow["start_ps"]), _whole_ns(flow["fct_ps"]))
+        writer.writerow((index, *ends, sport, sizes[flow["name"]], *times, flow["status"], flow["name"]))
+    return out.getvalue()
 
 
-def flows_csv(result: Mapping[str, Any]) -> str:
-    """Text of `flows.csv` for a result, with its header line."""
-    header = ",".join(field.name for field in fields(FlowRow))
-    lines = [",".join(map(str, astuple(row))) for row in flow_rows(result)]
-    return "\n".join([header, *lines]) + "\n"
+def node_of(port: str) -> str:
+    """Return the node of a port: `h1` of `h1:p0`."""
+    return port.partition(":")[0]
 
 
-def write_flows_csv(result: Mapping[str, Any], folder: Path) -> Path:
-    """Write `flows.csv` into an existing folder and return its path."""
-    path = folder / FLOWS_FILE
-    path.write_text(flows_csv(result), encoding="utf-8")
-    return path
+def _end(flow: Mapping[str, Any]) -> int:
+    """When a flow completed; never, for one that did not."""
+    return flow["end_ps"] if flow["end_ps"] is not None else 2**63
 
 
-def _row(index: int, flow: Mapping[str, Any]) -> FlowRow:
-    first_qp = flow["qps"][0]
-    return FlowRow(
-        flow=index,
-        src=flow["src"].partition(":")[0],
-        dst=flow["dst"].partition(":")[0],
-        sport=first_qp["udp_sport"],
-        size_bytes=flow["bytes_delivered"],
-        start_ns=flow["start_ps"] // PS_PER_NS,
-        fct_ns=flow["fct_ps"] // PS_PER_NS,
-    )
+def _whole_ns(picoseconds: int | None) -> int | str:
+    return "" if picoseconds is None else picoseconds // PS_PER_NS

@@ -69,9 +69,9 @@ def run(
     pfc_events.csv. It appears when the run is over and whole. Exit code 1 when the run is no evidence: a flow
     did not complete, a generator did not reach its load.
     """
+    from harness.analysis.traces import FLOWS_FILE, flows_csv, sizes_of
     from harness.cli.files import write_text
     from harness.cli.outcome import result_folder
-    from harness.cli.summary import flows_csv, sizes_of
     from harness.core.errors import ConfigError
     from harness.core.scenario import Scenario
     from harness.core.yamlio import load_yaml
@@ -84,7 +84,7 @@ def run(
             result_folder(out, force=force) as part,
         ):
             result = _execute(fabric, scenario, part, trace=trace)
-            write_text(part / "flows.csv", flows_csv(result.raw, sizes_of(result.job)))
+            write_text(part / FLOWS_FILE, flows_csv(result.raw, sizes_of(result.job)))
     except ConfigError as error:
         raise document.place(error) from None
     return _tell(result, out)
@@ -121,8 +121,9 @@ def _execute(fabric: RecordingFabric, scenario: Scenario, part: Path, *, trace: 
 
 def _tell(result: RunResult, out: Path) -> int:
     """Print the summary; say why when the run is no evidence."""
+    from harness.analysis.traces import sizes_of
     from harness.cli.console import stdout
-    from harness.cli.summary import print_summary, sizes_of
+    from harness.cli.summary import print_summary
 
     console = stdout()
     print_summary(result.raw, sizes_of(result.job), console)

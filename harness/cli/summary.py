@@ -1,16 +1,15 @@
-"""What ``roce run`` prints of a result, and the flows as CSV. Works on the result as the format documents it.
+"""What ``roce run`` prints of a result. Works on the result as the format documents it.
 
 A key that the result does not have is shown as "no data", never as 0.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.core.units import NS, S, format_bytes
+from harness.analysis.traces import node_of
+from harness.core.units import S, format_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,35 +20,6 @@ Result = Mapping[str, Any]
 NO_DATA = "no data"
 MAX_FLOW_ROWS = 32
 """Flows listed one by one; beyond, the table shows the slowest and says how many are left out."""
-
-CSV_COLUMNS = ("flow", "src", "dst", "sport", "size_bytes", "start_ns", "fct_ns", "status", "name")
-
-
-def sizes_of(job: Result) -> dict[str, int]:
-    """Payload bytes that each flow of a job has to carry; 0 for one that sends until the end."""
-    flows = job["flows"]
-    return {
-        flow["name"]: flow["message_bytes"] * flow.get("messages", 1) * flow.get("qps", 1) for flow in flows
-    }
-
-
-def flows_csv(result: Result, sizes: Mapping[str, int]) -> str:
-    """One line a flow, in the order in which they completed; the others follow, without times.
-
-    ``flow`` is the place of the flow in the job, from 0, ``src`` and ``dst`` are node names, ``sport`` is the
-    UDP source port of the first QP, ``size_bytes`` the payload that the flow had to carry; times are in whole
-    nanoseconds, cut off.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    for index, flow in sorted(enumerate(result["flows"]), key=lambda numbered: _end(numbered[1])):
-        qps = flow.get("qps") or []
-        sport = qps[0].get("udp_sport", "") if qps else ""
-        ends = (_node(flow["src"]), _node(flow["dst"]))
-        times = (_whole_ns(flow["start_ps"]), _whole_ns(flow["fct_ps"]))
-        writer.writerow((index, *ends, sport, sizes[flow["name"]], *times, flow["status"], flow["name"]))
-    return out.getvalue()
 
 
 def print_summary(result: Result, sizes: Mapping[str, int], console: Console) -> None:
@@ -84,7 +54,7 @@ def _flow_table(result: Result, sizes: Mapping[str, int]) -> Table:
             _goodput(flow, result["end_ps"]),
             *counts,
         )
-        names = (escape(flow["name"]), escape(_node(flow["src"])), escape(_node(flow["dst"])))
+        names = (escape(flow["name"]), escape(node_of(flow["src"])), escape(node_of(flow["dst"])))
         table.add_row(*names, f"[{colour}]{status}[/]", *cells)
     return table
 
@@ -135,11 +105,6 @@ def _reasons(ports: list[dict[str, Any]]) -> str:
     return f" ({', '.join(named)})" if named else ""
 
 
-def _end(flow: Mapping[str, Any]) -> int:
-    """When a flow completed; never, for one that did not."""
-    return flow["end_ps"] if flow["end_ps"] is not None else 2**63
-
-
 def _goodput(flow: Mapping[str, Any], end_ps: int) -> str:
     """Payload delivered over the time the flow ran, in Gb/s."""
     if flow["start_ps"] is None:
@@ -164,11 +129,3 @@ def _time(picoseconds: int | None) -> str:
         if picoseconds >= size:
             return f"{picoseconds / size:,.3f} {unit}"
     return f"{picoseconds} ps"
-
-
-def _whole_ns(picoseconds: int | None) -> int | str:
-    return "" if picoseconds is None else picoseconds // NS
-
-
-def _node(port: str) -> str:
-    return port.partition(":")[0]

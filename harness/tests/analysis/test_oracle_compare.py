@@ -121,26 +121,40 @@ def test_unreadable_files_are_config_errors(write: Writer, tmp_path: Path) -> No
 
 RESULT = {
     "flows": [
-        {"src": "0:1", "dst": "8:1", "status": "done", "start_ps": 1000147999, "end_ps": 90, "fct_ps":
+        {"name": "a", "src": "0:1", "dst": "8:1", "status": "done", "start_ps": 1000147999, "end_ps": 90, "fct_ps":
         842483437,
          "bytes_delivered": 10, "qps": [{"udp_sport": 10000}]},
-        {"src": "1:1", "dst": "8:1", "status": "unfinished", "start_ps": 0, "end_ps": None, "fct_ps": None,
+        {"name": "b", "src": "1:1", "dst": "8:1", "status": "unfinished", "start_ps": 0, "end_ps": None, "fct_ps": None,
          "bytes_delivered": 3, "qps": [{"udp_sport": 10000}]},
-        {"src": "2:1", "dst": "8:1", "status": "done", "start_ps": 1999, "end_ps": 80, "fct_ps": 999,
+        {"name": "c", "src": "2:1", "dst": "8:1", "status": "done", "start_ps": 1999, "end_ps": 80, "fct_ps": 999,
          "bytes_delivered": 7, "qps": [{"udp_sport": 10001}]},
     ]
 }  # fmt: skip
 
 
-def test_flows_csv_is_in_completion_order(tmp_path: Path) -> None:
-    assert traces.flows_csv(RESULT) == (
-        "flow,src,dst,sport,size_bytes,start_ns,fct_ns\n2,2,8,10001,7,1,0\n0,0,8,10000,10,1000147,842483\n"
-    )
-    assert traces.write_flows_csv(RESULT, tmp_path).read_text() == traces.flows_csv(RESULT)
+SIZES = {"a": 10, "b": 20, "c": 7}
+FLOWS_CSV = traces.flows_csv(RESULT, SIZES)
+
+
+def test_flows_csv_is_in_completion_order() -> None:
+    assert FLOWS_CSV.splitlines() == [
+        "flow,src,dst,sport,size_bytes,start_ns,fct_ns,status,name",
+        "2,2,8,10001,7,1,0,done,c",
+        "0,0,8,10000,10,1000147,842483,done,a",
+        "1,1,8,10000,20,0,,unfinished,b",
+    ]
+
+
+def test_a_reference_has_no_line_for_a_flow_that_did_not_complete(write: Writer, tmp_path: Path) -> None:
+    (tmp_path / "flows.csv").write_text(FLOWS_CSV)
+    lines = FLOWS_CSV.splitlines()
+    (tmp_path / "reference.csv").write_text("\n".join(lines[:3]) + "\n")
+
+    assert oracle_compare.compare(FLOWS, tmp_path / "flows.csv", tmp_path / "reference.csv").equal
 
 
 def test_compare_run_takes_all_kinds_that_have_a_reference(write: Writer, tmp_path: Path) -> None:
-    traces.write_flows_csv(RESULT, tmp_path)
+    (tmp_path / "flows.csv").write_text(FLOWS_CSV)
     write("cc_events.csv", CC_HEADER, CC_EVENTS)
     write("case_ccevents.csv.gz", CC_HEADER, CC_EVENTS)
     (tmp_path / "case_fct.csv").write_text((tmp_path / "flows.csv").read_text())
@@ -156,8 +170,8 @@ def test_compare_run_takes_all_kinds_that_have_a_reference(write: Writer, tmp_pa
 def test_command_gives_the_table_and_the_verdict(
     write: Writer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    traces.write_flows_csv(RESULT, tmp_path)
-    (tmp_path / "case_fct.csv").write_text(traces.flows_csv(RESULT).replace("842483", "842484"))
+    (tmp_path / "flows.csv").write_text(FLOWS_CSV)
+    (tmp_path / "case_fct.csv").write_text(FLOWS_CSV.replace("842483", "842484"))
 
     assert oracle_compare.main([str(tmp_path), str(tmp_path), "case"]) == 1
     assert "reference 0 8 10000 10 1000147 842484" in capsys.readouterr().out

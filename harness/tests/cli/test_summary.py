@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.cli.summary import flows_csv, print_summary, sizes_of
+from harness.analysis.traces import flows_csv, sizes_of
+from harness.cli.summary import print_summary
 
 MB = 10**6
 MS = 10**9
