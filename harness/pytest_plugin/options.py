@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core.errors import ConfigError
+from harness.core.topology import Topology
 from harness.pytest_plugin.pool import FabricPool, load_binding
 from harness.pytest_plugin.settings import DEFAULT_FABRIC, DEFAULT_SEED, DEFAULT_TOPOLOGY, Settings
 
@@ -83,12 +84,14 @@ def _seed(text: str) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers and read the options; a wrong fabric name is a usage error, before anything runs."""
+    """Register the markers and read the options; a wrong fabric or topology is a usage error, before anything runs."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     settings = _settings(config)
     try:
         load_binding(settings.fabric)
+        if settings.topology != DEFAULT_TOPOLOGY:
+            Topology.load(settings.topology)  # tests may all name their own, and the mistake would go unseen
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
     _check_writable("--record", settings.folder)

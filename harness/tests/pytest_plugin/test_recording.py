@@ -79,6 +79,20 @@ def test_simulated_stands_in_every_place(lab: Lab) -> None:
     assert json.loads((session.folder / "record.json").read_text())["simulated"] is True
 
 
+def test_a_topology_that_is_not_there_stops_the_session_even_when_tests_name_their_own(lab: Lab) -> None:
+    session = lab.run(
+        """
+@pytest.mark.topology("dumbbell")
+def test_own(fabric, expect):
+    expect("hosts", len(fabric.topology.hosts), equals(2))
+""",
+        "--topology",
+        "dumbel",
+    )
+    assert session.code == pytest.ExitCode.USAGE_ERROR
+    assert "there is no topology named 'dumbel'; did you mean 'dumbbell'?" in session.stdout
+
+
 def test_a_fabric_is_reserved_once_a_topology_and_closed(lab: Lab) -> None:
     lab.run(
         """
