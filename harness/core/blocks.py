@@ -346,8 +346,10 @@ def merge(base: Json, change: Json) -> Json:
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
-        mergeable = isinstance(old, dict) and isinstance(value, dict) and _same_kind(old, value)
-        merged[key] = merge(old, value) if mergeable else value  # type: ignore[arg-type]
+        if isinstance(old, dict) and isinstance(value, dict) and _same_kind(old, value):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

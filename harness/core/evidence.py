@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+Number = TypeVar("Number", int, float)
 
 
 class Missing:
@@ -66,24 +68,27 @@ def is_missing(value: object) -> bool:
     return isinstance(value, Missing) or isinstance(getattr(value, "missing", None), Missing)
 
 
-def total(values: Iterable[Any]) -> Any:
+def total(values: Iterable[Number | Missing]) -> Number | Missing:
     """Return the sum, or the first Missing among the values; Missing when there are none."""
     return _reduced(values, sum)
 
 
-def lowest(values: Iterable[Any]) -> Any:
+def lowest(values: Iterable[Number | Missing]) -> Number | Missing:
     """Return the smallest, or the first Missing among the values; Missing when there are none."""
     return _reduced(values, min)
 
 
-def highest(values: Iterable[Any]) -> Any:
+def highest(values: Iterable[Number | Missing]) -> Number | Missing:
     """Return the largest, or the first Missing among the values; Missing when there are none."""
     return _reduced(values, max)
 
 
-def _reduced(values: Iterable[Any], reduce: Any) -> Any:
-    items = list(values)
-    gap = next((item for item in items if isinstance(item, Missing)), None)
-    if gap is not None:
-        return gap
-    return reduce(items) if items else Missing("there are no values")
+def _reduced(
+    values: Iterable[Number | Missing], reduce: Callable[[list[Number]], Number]
+) -> Number | Missing:
+    known: list[Number] = []
+    for value in values:
+        if isinstance(value, Missing):
+            return value
+        known.append(value)
+    return reduce(known) if known else Missing("there are no values")

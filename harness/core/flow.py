@@ -212,7 +212,7 @@ class Flows:
         """Return the number of flows."""
         return len(self.items)
 
-    def flows(self, topology: Topology, seed: int) -> Sequence[Flow]:  # noqa: ARG002
+    def flows(self, topology: Topology, seed: int) -> Sequence[Flow]:  # noqa: ARG002 - as above
         """Return the listed flows."""
         return self.items
 

@@ -84,7 +84,7 @@ class FlowResult:
         """Time from its start to its last completion, or to the end of the run when it did not complete."""
         end = self.run_end_ps if isinstance(self.end_ps, Missing) else self.end_ps
         if isinstance(end, Missing) or isinstance(self.start_ps, Missing):
-            return highest([end, self.start_ps])  # type: ignore[no-any-return]
+            return highest([end, self.start_ps])
         return end - self.start_ps if end > self.start_ps else Missing(f"flow {self.name} was never busy")
 
     @property
@@ -107,17 +107,17 @@ class Durations:
     @property
     def min_ps(self) -> Known:
         """The shortest."""
-        return lowest(self.values_ps)  # type: ignore[no-any-return]
+        return lowest(self.values_ps)
 
     @property
     def max_ps(self) -> Known:
         """The longest."""
-        return highest(self.values_ps)  # type: ignore[no-any-return]
+        return highest(self.values_ps)
 
     @property
     def mean_ps(self) -> float | Missing:
         """The mean."""
-        return total(self.values_ps) / max(1, len(self.values_ps))  # type: ignore[no-any-return]
+        return total(self.values_ps) / max(1, len(self.values_ps))
 
     def percentile_ps(self, percent: float) -> Known:
         """Return the smallest value that `percent` (0 to 100) of the flows do not exceed (nearest rank)."""
@@ -192,7 +192,7 @@ class FlowSet(Sequence[FlowResult]):
 
     def total(self, field: str) -> Known:
         """Return the sum of a number of each flow, such as `packets_retransmitted`."""
-        return total(getattr(flow, field) for flow in self.items)  # type: ignore[no-any-return]
+        return total(getattr(flow, field) for flow in self.items)
 
     @property
     def busy_ps(self) -> Known:
@@ -222,13 +222,12 @@ class FlowSet(Sequence[FlowResult]):
     def jain(self) -> float | Missing:
         """Return Jain's index of the flows' goodputs: (Σx)² / (n·Σx²), 1 when all are equal (Jain 1984)."""
         rates = list(self.goodputs_gbps)
-        squares = total([rate * rate for rate in rates])
-        if isinstance(squares, Missing):
-            return squares
+        whole, squares = total(rates), total([rate * rate for rate in rates])
+        if isinstance(whole, Missing) or isinstance(squares, Missing):
+            return total([whole, squares])
         if squares == 0:
             return Missing("no flow delivered anything")
-        index: float = total(rates) ** 2 / (len(rates) * squares)
-        return index
+        return whole**2 / (len(rates) * squares)
 
 
 def gbps(payload_bytes: Known, duration_ps: Known) -> float | Missing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationInfo
 
@@ -24,7 +24,7 @@ def pattern_from(value: object, info: ValidationInfo) -> Pattern:
     """Build a pattern of a file's mapping; a pattern passes through."""
     if not isinstance(value, dict):
         if callable(getattr(value, "flows", None)):
-            return value  # type: ignore[return-value]
+            return cast("Pattern", value)
         raise ConfigError("expected a pattern such as {pattern: incast, senders: 8, size: 20MB}", value=value)
     name = value.get("pattern")
     if not isinstance(name, str):

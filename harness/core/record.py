@@ -29,7 +29,7 @@ FORMAT = 1
 class Outcome(StrEnum):
     """How a test ended: a verdict, or why there is none."""
 
-    PASS = "PASS"  # noqa: S105
+    PASS = "PASS"  # noqa: S105 - a verdict and no password
     MARGINAL = "MARGINAL"
     FAIL = "FAIL"
     INVALID = "INVALID"

@@ -46,6 +46,7 @@ def model(cls: type[T]) -> type[T]:
             refuse_unknown_keys(given, [*names, *getattr(cls, "file_keys", ())])
         return data
 
+    # pydantic looks validators up on the class; type checkers cannot follow what is added to it here
     cls._refuse_unknown = model_validator(mode="before")(classmethod(check))  # type: ignore[attr-defined,arg-type]
     built = pydantic.dataclasses.dataclass(frozen=True, config=CONFIG)(cls)
     names += [field.name for field in dataclasses.fields(built) if field.init]

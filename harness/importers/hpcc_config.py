@@ -115,6 +115,7 @@ def read_config(path: Path) -> HpccConfig:
                 "unknown key", file=path, line=number, key=key, hint=suggestion(key, known, "keys")
             )
     _require(path, values, lines)
+    # each value was parsed to the type of its field by the table above
     return HpccConfig(path=path, lines=lines, ignored=tuple(ignored), **values)  # type: ignore[arg-type]
 
 

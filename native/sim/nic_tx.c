@@ -291,11 +291,6 @@ uint32_t nic_next_packet(struct sim *s, struct nic *n)
   return pkt;
 }
 
-void nic_wake(struct sim *s, uint32_t port)
-{
-  port_kick(s, port);
-}
-
 /* Hands the QPs over from one kind of scheduler to the other. */
 static void change_scheduler(struct sim *s, struct nic *n)
 {

@@ -503,13 +503,11 @@ static void dispatch(struct sim *s, const struct evq_slot *e)
 {
   switch ((enum sim_event)e->kind) {
   case SIM_TX_DONE:
+  case SIM_NIC_WAKE:
     port_kick(s, e->obj);
     break;
   case SIM_ARRIVE:
     port_arrive(s, e->obj);
-    break;
-  case SIM_NIC_WAKE:
-    nic_wake(s, e->obj);
     break;
   case SIM_PAUSE_TIMER:
     port_pause_timer(s, e->obj);

@@ -388,7 +388,6 @@ void nic_queue_control(struct sim *s, struct nic *n, uint32_t pkt);
 uint32_t nic_take_control(struct sim *s, struct nic *n, int prio); /* the first of a priority that has one */
 void nic_reconfigure(struct sim *s, struct nic *n, const struct nic_cfg *cfg);
 void nic_rate_changed(struct sim *s, struct nic *n);
-void nic_wake(struct sim *s, uint32_t port);
 void nic_add_sender(struct sim *s, uint32_t side);      /* hpcc: joins the round robin */
 
 /* nic_rx.c */
