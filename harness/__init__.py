@@ -9,7 +9,7 @@ from __future__ import annotations
 from harness.core.capability import Capability
 from harness.core.counters import Counter
 from harness.core.errors import ConfigError, HarnessError
-from harness.core.events import DrainRate, Impair, LinkDown, LinkRate, LinkUp, PauseStorm, QosChange
+from harness.core.events import DrainRate, HostDown, Impair, LinkDown, LinkRate, LinkUp, PauseStorm, QosChange
 from harness.core.evidence import Missing, is_missing
 from harness.core.fabric import Fabric
 from harness.core.flow import Arrivals, Flow, Flows, Pattern, Transport, Verb
@@ -29,12 +29,13 @@ from harness.core.result import RunResult
 from harness.core.scenario import Scenario
 from harness.core.topology import Topology
 from harness.core.units import GB, GBPS, KB, MB, MBPS, MS, NS, PS, US, GiB, KiB, MiB, S
+from harness.core.verbs import Fault, Reduce, VerbsOptions
 
 __all__ = [
     "GB", "GBPS", "KB", "MB", "MBPS", "MS", "NS", "PS", "US", "Ack", "Arrivals", "Buffer", "Capability",
-    "Cnp", "ConfigError", "Counter", "Dcqcn", "DrainRate", "Ecmp", "Ecn", "EcnProfile", "Ets", "Fabric",
-    "Flow", "Flows", "GiB", "HarnessError", "Impair", "KiB", "Limit", "LinkDown", "LinkRate", "LinkUp",
-    "Measurement", "MiB", "Missing", "Nic", "Pattern", "PauseStorm", "Pfc", "Qos", "QosChange",
-    "RunResult", "S", "Scenario", "Topology", "Transport", "Verb", "Verdict", "Watchdog", "approx",
+    "Cnp", "ConfigError", "Counter", "Dcqcn", "DrainRate", "Ecmp", "Ecn", "EcnProfile", "Ets", "Fabric", "Fault",
+    "Flow", "Flows", "GiB", "HarnessError", "HostDown", "Impair", "KiB", "Limit", "LinkDown", "LinkRate", "LinkUp",
+    "Measurement", "MiB", "Missing", "Nic", "Pattern", "PauseStorm", "Pfc", "Qos", "QosChange", "Reduce",
+    "RunResult", "S", "Scenario", "Topology", "Transport", "Verb", "VerbsOptions", "Verdict", "Watchdog", "approx",
     "at_least", "at_most", "between", "equals", "is_missing", "within",
 ]  # fmt: skip

@@ -8,19 +8,20 @@ import click
 
 
 @click.command(
-    short_help="Print the JSON Schema of scenario or topology files.",
+    short_help="Print the JSON Schema of scenario, topology or site files.",
     epilog="""\b
 Examples:
   roce schema scenario > scenario.schema.json
   roce schema topology > topology.schema.json
+  roce schema site > site.schema.json
 
 In VS Code with the YAML extension, begin a file with
   # yaml-language-server: $schema=scenario.schema.json
 """,
 )
-@click.argument("kind", type=click.Choice(["scenario", "topology"]), default="scenario")
+@click.argument("kind", type=click.Choice(["scenario", "topology", "site"]), default="scenario")
 def schema(kind: str) -> None:
-    """Print the JSON Schema of a scenario or topology file."""
+    """Print the JSON Schema of a scenario, topology or site file."""
     click.echo(json.dumps(_schema(kind), indent=2))
 
 
@@ -29,6 +30,10 @@ def _schema(kind: str) -> dict[str, object]:
         from harness.core.topology import Topology
 
         return Topology.json_schema()
+    if kind == "site":
+        from harness.core.site import Site
+
+        return Site.json_schema()
     from harness.core.scenario import Scenario
 
     return Scenario.json_schema()

@@ -2,15 +2,21 @@
 
     HarnessError                a problem of lab, file or tool; never a verdict
     ├── ConfigError             a file or an argument that people wrote (also a ValueError)
+    │   └── TopologyNotOffered  a fabric that is of another shape
     ├── TransportError          a machine that cannot be reached or commanded
     │   ├── HostUnreachable
+    │   ├── AuthenticationFailed
+    │   ├── HostKeyRejected
     │   ├── CommandFailed
-    │   └── CommandTimeout
+    │   ├── CommandTimeout
+    │   ├── NoProgress
+    │   └── ConnectionLost
     ├── DriverError             a NIC or switch that answers otherwise than its driver expects
     │   ├── CounterUnavailable
     │   └── UnexpectedOutput
     ├── EngineError             the traffic generator on a host
     │   ├── AgentLost
+    │   ├── AgentFailed
     │   ├── CompletionError
     │   └── PeerMismatch
     └── SimError                the simulator's process
@@ -82,20 +88,60 @@ class ConfigError(HarnessError, ValueError):
         )
 
 
+class TopologyNotOffered(ConfigError):
+    """The fabric cannot take this shape; tests that need it are skipped, as for any capability it lacks."""
+
+
 class TransportError(HarnessError):
-    """A command could not be run on a lab machine."""
+    """A command could not be run on a lab machine.
+
+    `host` is its name in the topology, or its address where it has none.
+    """
+
+    def __init__(self, message: str, *, host: str) -> None:
+        self.message = message
+        self.host = host
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        return one_line(f"{self.host}: {self.message}")
 
 
 class HostUnreachable(TransportError):
-    """The machine does not answer."""
+    """The machine does not answer: no route, refused, no name, or silence until the connect time-out."""
+
+
+class AuthenticationFailed(TransportError):
+    """The machine answers and refuses the keys that were offered."""
+
+
+class HostKeyRejected(TransportError):
+    """The machine's host key is unknown or not the one that is known."""
 
 
 class CommandFailed(TransportError):
-    """The command ran and ended with an error."""
+    """The command ran and ended with an error: `exit_code` (negative: signal) and the end of what it said."""
+
+    def __init__(self, message: str, *, host: str, exit_code: int, detail: str = "") -> None:
+        super().__init__(message, host=host)
+        self.exit_code = exit_code
+        self.detail = detail
+
+    def __str__(self) -> str:
+        said = f": {self.detail}" if self.detail else ""
+        return one_line(f"{self.host}: {self.message} (exit code {self.exit_code}){said}")
 
 
 class CommandTimeout(TransportError):
     """The command did not end in time."""
+
+
+class NoProgress(TransportError):
+    """The command or transfer said nothing for longer than it may."""
+
+
+class ConnectionLost(TransportError):
+    """The connection broke while it was in use."""
 
 
 class DriverError(HarnessError):
@@ -116,6 +162,10 @@ class EngineError(HarnessError):
 
 class AgentLost(EngineError):
     """The agent's process or its connection is gone."""
+
+
+class AgentFailed(EngineError):
+    """The agent answered that it cannot: no pyverbs, no device, no GID, a QP refused."""
 
 
 class CompletionError(EngineError):

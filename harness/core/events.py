@@ -178,9 +178,25 @@ class QosChange:
         return self
 
 
-Event = LinkDown | LinkUp | LinkRate | PauseStorm | DrainRate | Impair | QosChange
+@model
+class HostDown:
+    """A host loses power; it is started again after the run."""
+
+    kind: ClassVar[str] = "host_down"
+    target: ClassVar[str] = "host"
+
+    at: Duration
+    host: str
+
+    def to_job(self) -> Json:
+        """Return the event as docs/job-format.md writes it."""
+        return {"kind": self.kind, "at_ps": self.at, "host": self.host}
+
+
+Event = LinkDown | LinkUp | LinkRate | PauseStorm | DrainRate | Impair | QosChange | HostDown
 EVENTS: dict[str, type[Event]] = {
-    kind.kind: kind for kind in (LinkDown, LinkUp, LinkRate, PauseStorm, DrainRate, Impair, QosChange)
+    kind.kind: kind
+    for kind in (LinkDown, LinkUp, LinkRate, PauseStorm, DrainRate, Impair, QosChange, HostDown)
 }
 
 

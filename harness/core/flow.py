@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, TypeAdapter
 from harness.core.errors import ConfigError, suggestion
 from harness.core.units import Bps, ByteCount, Picoseconds
 from harness.core.validation import refuse_unknown_keys
+from harness.core.verbs import Reduce, VerbsOptions
 
 if TYPE_CHECKING:
     from harness.core.topology import Topology
@@ -31,14 +32,25 @@ class Verb(StrEnum):
     READ = "read"
     SEND = "send"
     ATOMIC = "atomic"
+    WRITE_IMM = "write_imm"
+    SEND_IMM = "send_imm"
+    COMPARE_SWAP = "compare_swap"
+    FETCH_ADD = "fetch_add"
+
+
+MODELLED_VERBS = frozenset({Verb.WRITE, Verb.READ, Verb.SEND, Verb.ATOMIC})
+"""What the simulator knows; the others need hosts. An `atomic` is a fetch-and-add there."""
+
+ATOMICS = frozenset({Verb.ATOMIC, Verb.COMPARE_SWAP, Verb.FETCH_ADD})
 
 
 class Transport(StrEnum):
-    """Service of the queue pair: reliable connected, unreliable connected, unreliable datagram."""
+    """Service of the queue pair: reliable, unreliable, datagram, or reliable with shared receives (XRC)."""
 
     RC = "rc"
     UC = "uc"
     UD = "ud"
+    XRC = "xrc"
 
 
 class Arrivals(StrEnum):
@@ -50,8 +62,9 @@ class Arrivals(StrEnum):
 
 _VERBS_OF = {
     Transport.RC: frozenset(Verb),
-    Transport.UC: frozenset({Verb.WRITE, Verb.SEND}),
-    Transport.UD: frozenset({Verb.SEND}),
+    Transport.XRC: frozenset(Verb),
+    Transport.UC: frozenset({Verb.WRITE, Verb.SEND, Verb.WRITE_IMM, Verb.SEND_IMM}),
+    Transport.UD: frozenset({Verb.SEND, Verb.SEND_IMM}),
 }
 
 _RANGES: dict[str, tuple[int, int]] = {
@@ -74,6 +87,8 @@ _RANGES_OR_NONE: dict[str, tuple[int, int]] = {"flow_label": (0, 2**20 - 1), "ud
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """Messages from one host port to another; the fields are those of docs/job-format.md, in its base units.
+
+    `verbs` and `reduce` are for hosts alone.
 
     `messages` 0 sends until the end of the scenario. `after` names flows that must be complete at this
     flow's source first. `rate_bps` 0 is line rate; `window_bytes`, `max_outstanding` and
@@ -105,6 +120,8 @@ class Flow:
     udp_sport: int | None = None
     recv_depth: int = 0
     recv_repost_ps: Picoseconds = 0
+    verbs: VerbsOptions | None = None
+    reduce: Reduce | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "verb", _member(Verb, self.verb, "verb"))
@@ -129,19 +146,27 @@ class Flow:
                 key="verb",
                 hint=f"it has {', '.join(verbs)}",
             )
-        if self.verb is Verb.ATOMIC and self.message_bytes != 8:
+        if self.verb in ATOMICS and self.message_bytes != 8:
             raise ConfigError(
                 f"flow {self.name!r}: an atomic is 8 bytes", key="message_bytes", value=self.message_bytes
             )
 
     def to_job(self) -> dict[str, object]:
-        """Return the flow as docs/job-format.md writes it, every key present."""
-        job: dict[str, object] = {key: getattr(self, key) for key in FLOW_KEYS}
+        """Return the flow as docs/job-format.md writes it.
+
+        Every key is present but `verbs` and `reduce`, which only hosts know.
+        """
+        job: dict[str, object] = {key: getattr(self, key) for key in FLOW_KEYS if key not in _HOST_KEYS}
         job.update(verb=self.verb.value, transport=self.transport.value, arrivals=self.arrivals.value)
         job["after"] = list(self.after)
+        for key in _HOST_KEYS:
+            options = getattr(self, key)
+            if options is not None:
+                job[key] = dataclasses.asdict(options)
         return job
 
 
+_HOST_KEYS = ("verbs", "reduce")
 E = TypeVar("E", bound=Enum)
 
 FLOW_KEYS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Flow))

@@ -42,6 +42,8 @@ class Latency:
 class FlowResult:
     """One flow; the fields are those of docs/job-format.md.
 
+    Those from `payload_verified_bytes` to `recovery_local_ps` only hosts know.
+
     What the result lacks or does not know is Missing.
     """
 
@@ -75,6 +77,11 @@ class FlowResult:
     timeouts: Known
     rnr_naks_sent: Known
     rnr_naks_received: Known
+    payload_verified_bytes: Known
+    payload_mismatched_bytes: Known
+    vendor_err: Known
+    recovery_ps: Known
+    recovery_local_ps: Known
     latency: Latency | Missing
     qps: tuple[Mapping[str, Any], ...]
     run_end_ps: Known

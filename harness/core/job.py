@@ -25,7 +25,7 @@ from harness.core.blocks import (
     merge,
 )
 from harness.core.errors import ConfigError, suggestion
-from harness.core.events import DrainRate, Event, Impair, PauseStorm, QosChange
+from harness.core.events import DrainRate, Event, HostDown, Impair, PauseStorm, QosChange
 from harness.core.flow import MAX_FLOWS, Flow, Pattern
 from harness.core.pattern_files import pattern_name
 from harness.core.qos import Qos
@@ -277,6 +277,11 @@ def _event(index: int, event: Event, expansion: Expansion, topology: Topology) -
                 value=event.flow,
                 hint=suggestion(event.flow, names, "flows are"),
             )
+        return event.to_job()
+    if isinstance(event, HostDown):
+        if event.host not in topology.hosts:
+            hint = suggestion(event.host, topology.hosts, "hosts are")
+            raise ConfigError("there is no such host", key=key, value=event.host, hint=hint)
         return event.to_job()
     of_host = isinstance(event, PauseStorm | DrainRate)
     ports = topology.host_ports if of_host else (*topology.host_ports, *topology.switch_ports)

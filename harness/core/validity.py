@@ -10,7 +10,7 @@ from harness.core.evidence import Missing
 from harness.core.flow_results import FlowResult, FlowSet, FlowStatus
 from harness.core.job import matches
 from harness.core.port_counters import COUNTED, CounterTable
-from harness.core.units import US, format_rate
+from harness.core.units import US, format_duration, format_rate
 
 LOAD_TOLERANCE = 0.05
 """Part of its asked load that a generator may miss: start-up and the last acknowledgement of a short flow."""
@@ -23,6 +23,9 @@ HEADER_BYTES = 98
 
 14+20+8+12+16+4+4 and 20 of preamble and gap.
 """
+
+CLOCK_JUMP_NS = 100_000_000
+"""0.1 s: NTP slews smaller offsets and steps larger ones (ntpd's step threshold is 128 ms)."""
 
 SHOWN = 3
 """Most names that a reason lists."""
@@ -40,6 +43,9 @@ def invalid_reasons(
         _load_reached(job, raw, flows),
         _counters_there(job, raw),
         _series_there(job, raw),
+        _payload_right(raw, may_fail),
+        _started_together(raw),
+        _clocks_steady(raw),
     )
     return tuple(reason for check in checks for reason in check)
 
@@ -172,22 +178,70 @@ def _oversubscribed(job: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _counters_there(job: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
-    """Every linked port must have every counter of the format."""
+    """Every linked port must have every counter of the format, but those that its devices do not offer."""
     ports: Mapping[str, Any] = raw.get("ports") or {}
+    dark = set(raw.get("not_reached") or ())
     linked = [end for link in job.get("links") or () for end in (link["a"], link["b"])]
-    absent = [port for port in linked if port not in ports]
+    absent = [port for port in linked if port not in ports and port.partition(":")[0] not in dark]
     if absent:
         yield f"no counters of {_listed(absent)}"
     hosts = {node["name"] for node in job.get("nodes") or () if node.get("kind") == "host"}
     host_ports = frozenset(port for port in ports if port.partition(":")[0] in hosts)
     table = CounterTable(ports, host_ports)
-    gaps = [str(counter) for counter in Counter if counter in COUNTED and _has_gap(table, counter)]
+    gaps = [
+        str(counter) for counter in Counter if counter in COUNTED and _has_gap(table, counter, _waived(raw))
+    ]
     if ports and gaps:
         yield f"missing counters: {_listed(gaps)}"
 
 
-def _has_gap(table: CounterTable, counter: Counter) -> bool:
-    return any(isinstance(value, Missing) for value in table.by_port(counter).values())
+def _waived(raw: Mapping[str, Any]) -> dict[bool, frozenset[str]]:
+    """Counters that the devices of hosts (True) and switches (False) do not have, as the result says."""
+    said = raw.get("not_offered") or {}
+    return {True: frozenset(said.get("host") or ()), False: frozenset(said.get("switch") or ())}
+
+
+def _has_gap(table: CounterTable, counter: Counter, waived: Mapping[bool, frozenset[str]]) -> bool:
+    return any(
+        isinstance(value, Missing) and counter.key not in waived[port in table.host_ports]
+        for port, value in table.by_port(counter).items()
+    )
+
+
+def _payload_right(raw: Mapping[str, Any], may_fail: Sequence[str]) -> Iterator[str]:
+    """Data that arrived wrong proves nothing about speed; a test of integrity names its flows in may_fail."""
+    wrong = [
+        f"{flow.get('name')} ({flow['payload_mismatched_bytes']} B)"
+        for flow in raw.get("flows") or ()
+        if flow.get("payload_mismatched_bytes")
+        and not any(matches(str(flow.get("name")), pattern) for pattern in may_fail)
+    ]
+    if wrong:
+        yield f"payload arrived wrong: {_listed(wrong)}"
+
+
+def _started_together(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Hosts that start too far apart did not run the scenario; with one host there is nothing to compare."""
+    hosts = raw.get("hosts")
+    if not isinstance(hosts, dict):
+        if raw.get("simulated") is False:
+            yield "the result does not say when the hosts started"
+        return
+    skew, limit = hosts.get("start_skew_ps"), hosts.get("max_start_skew_ps")
+    if not isinstance(skew, int) or not isinstance(limit, int):
+        yield "the start skew of the hosts is not known"
+    elif skew > limit:
+        yield f"hosts started {format_duration(skew)} apart, more than {format_duration(limit)}"
+
+
+def _clocks_steady(raw: Mapping[str, Any]) -> Iterator[str]:
+    """A clock that was set during the run makes time stamps of other tools (captures, logs) worthless."""
+    hosts = raw.get("hosts")
+    clocks = hosts.get("clock") if isinstance(hosts, dict) else None
+    for host, clock in (clocks or {}).items():
+        jump = clock.get("jump_ns") if isinstance(clock, dict) else None
+        if isinstance(jump, int) and abs(jump) > CLOCK_JUMP_NS:
+            yield f"the clock of {host} jumped by {jump / 1e9:+.3f} s during the run"
 
 
 def _series_there(job: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:

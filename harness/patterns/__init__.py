@@ -22,6 +22,7 @@ from harness.core.errors import ConfigError, suggestion
 from harness.core.flow import MAX_FLOWS, MAX_MESSAGE_BYTES, Arrivals, Flow, Pattern, Transport, Verb
 from harness.core.units import Bytes, Duration, Priority, Rate
 from harness.core.validation import model
+from harness.core.verbs import Reduce, VerbsOptions
 
 if TYPE_CHECKING:
     from harness.core.topology import Topology
@@ -65,7 +66,8 @@ class Traffic:
 
     `start` is when flows begin, `jitter` a uniform random extra of at most that much per flow. `rate` paces
     each QP in wire bits (0: line rate), `window` and `max_outstanding` bound what is in flight per QP (0: no
-    bound). `name` starts the names of the flows; it is the pattern's own when empty.
+    bound). `verbs` says how hosts make work requests of it. `name` starts the names of the flows; it is the
+    pattern's own when empty.
     """
 
     verb: Verb = field(default=Verb.WRITE, kw_only=True)
@@ -80,6 +82,7 @@ class Traffic:
     recv_depth: int = field(default=0, kw_only=True)
     recv_repost: Duration = field(default=0, kw_only=True)
     name: str = field(default="", kw_only=True)
+    verbs: VerbsOptions | None = field(default=None, kw_only=True)
 
     @property
     def prefix(self) -> str:
@@ -93,7 +96,7 @@ class Traffic:
     def flow(
         self, name: str, src: str, dst: str, size: int, draw: Random, *,
         start: int = 0, after: Sequence[str] = (), after_delay: int = 0, messages: int = 1, qps: int = 1,
-        interval: int = 0, arrivals: Arrivals = Arrivals.FIXED,
+        interval: int = 0, arrivals: Arrivals = Arrivals.FIXED, reduce: Reduce | None = None,
     ) -> Flow:  # fmt: skip
         """Make one flow with the shared fields; `start` ps are added to the pattern's own start."""
         return Flow(
@@ -103,7 +106,7 @@ class Traffic:
             after=tuple(f"{self.prefix}-{other}" for other in after), after_delay_ps=after_delay,
             rate_bps=self.rate, window_bytes=self.window, max_outstanding=self.max_outstanding,
             message_interval_ps=interval, arrivals=arrivals, recv_depth=self.recv_depth,
-            recv_repost_ps=self.recv_repost,
+            recv_repost_ps=self.recv_repost, verbs=self.verbs, reduce=reduce,
         )  # fmt: skip
 
 

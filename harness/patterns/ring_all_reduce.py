@@ -7,7 +7,7 @@ of a rank starts when what it sends has arrived: the step before from its left n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from harness.core.errors import ConfigError
 from harness.core.flow import Flow
 from harness.core.units import Bytes, Duration
 from harness.core.validation import model
+from harness.core.verbs import Reduce
 from harness.patterns import Hosts, Traffic, check_flow_count, choose
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class RingAllReduce(Traffic):
 
     `channels` rings share the buffer in equal parts, as collective libraries do; `reduce_time` passes
     between the arrival of a chunk and the step that sends it on. Chunks are ceil(size / channels / n) bytes
-    rounded up to `align`, the last ones shorter.
+    rounded up to `align`, the last ones shorter. With `dtype` hosts compute the sums and check them on every
+    rank; sizes are then multiples of its 4 bytes.
     """
 
     ranks: Hosts | None
@@ -35,6 +37,7 @@ class RingAllReduce(Traffic):
     channels: Annotated[int, Field(ge=1)] = 1
     align: Annotated[Bytes, Field(ge=1)] = 1
     reduce_time: Duration = 0
+    dtype: Literal["int32", "float32"] | None = None
 
     def flow_count(self, topology: Topology) -> int:
         """Number of flows: 2 n (n - 1) a channel."""
@@ -45,6 +48,7 @@ class RingAllReduce(Traffic):
         """Flows `ring-all-reduce-CHANNEL-STEP-RANK`; raises ConfigError when a chunk would be empty."""
         ports = choose(topology, self.ranks, key="ranks", least=2)
         check_flow_count(2 * len(ports) * (len(ports) - 1) * self.channels, key="ranks", value=len(ports))
+        self._check_elements(len(ports))
         draw = self.random(seed)
         made = []
         for channel, part in enumerate(_split(self.size, self.channels)):
@@ -53,11 +57,36 @@ class RingAllReduce(Traffic):
                 for rank, src in enumerate(ports):
                     left, right = (rank - 1) % len(ports), ports[(rank + 1) % len(ports)]
                     after = (f"{channel}-{step - 1}-{left}",) if step else ()
-                    size = chunks[_chunk_sent(rank, step, len(ports))]
+                    chunk = _chunk_sent(rank, step, len(ports))
                     delay = self.reduce_time if step else 0
-                    name = f"{channel}-{step}-{rank}"
-                    made.append(self.flow(name, src, right, size, draw, after=after, after_delay=delay))
+                    flow = self.flow(
+                        f"{channel}-{step}-{rank}", src, right, chunks[chunk], draw, after=after,
+                        after_delay=delay,
+                        reduce=self._reduce(channel, step, rank, len(ports), sum(chunks[:chunk]), part),
+                    )  # fmt: skip
+                    made.append(flow)
         return made
+
+    def _reduce(
+        self, channel: int, step: int, rank: int, ranks: int, offset: int, part: int
+    ) -> Reduce | None:
+        """What becomes of a chunk at its target: added while the sums grow, stored while they spread."""
+        if self.dtype is None:
+            return None
+        return Reduce(
+            group=f"{self.prefix}-{channel}", ranks=ranks, src_rank=rank, dst_rank=(rank + 1) % ranks,
+            offset=offset, op="sum" if step < ranks - 1 else "copy", dtype=self.dtype, buffer_bytes=part,
+        )  # fmt: skip
+
+    def _check_elements(self, ranks: int) -> None:
+        """Sums are of whole elements, so every chunk must be made of them."""
+        if self.dtype is None:
+            return
+        if self.size % (4 * self.channels) or (self.align % 4 and self.size % (4 * self.channels * ranks)):
+            hint = f"a multiple of {4 * self.channels * ranks}, or align: 4B"
+            raise ConfigError(
+                f"does not divide into chunks of {self.dtype}", key="size", value=self.size, hint=hint
+            )
 
     def _chunks(self, part: int, ranks: int) -> list[int]:
         chunk = -(-part // ranks)

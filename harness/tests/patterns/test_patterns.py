@@ -333,3 +333,39 @@ def test_channels_split_the_buffer() -> None:
 
     assert sum(flow.message_bytes for flow in flows) == 2 * 1001
     assert len(flows) == 8
+
+
+@pytest.mark.parametrize(("ranks", "size", "channels"), [(2, 64, 1), (4, 4096, 2), (3, 12, 1)])
+def test_ring_sums_reach_every_rank(ranks: int, size: int, channels: int) -> None:
+    """Execute what the flows say is added and stored: every rank ends with the sum of all."""
+    flows = RingAllReduce(ranks, size, channels, dtype="int32").flows(star(ranks), 1)
+    groups = {flow.reduce.group: flow.reduce.buffer_bytes // 4 for flow in flows if flow.reduce}
+    held = {
+        (group, rank): [(rank + 1) * (index % 251 + 1) for index in range(count)]
+        for group, count in groups.items()
+        for rank in range(ranks)
+    }
+    want = {
+        group: [sum(held[group, r][i] for r in range(ranks)) for i in range(n)] for group, n in groups.items()
+    }
+    step = ranks  # the flows of one step of one channel stand together
+    for begin in range(0, len(flows), step):
+        sent = []
+        for flow in flows[begin : begin + step]:
+            part = flow.reduce
+            assert part is not None
+            cut = slice(part.offset // 4, (part.offset + flow.message_bytes) // 4)
+            sent.append((part, cut, list(held[part.group, part.src_rank][cut])))
+        for part, cut, values in sent:
+            target = held[part.group, part.dst_rank]
+            added = [a + b for a, b in zip(target[cut], values, strict=True)]
+            target[cut] = added if part.op == "sum" else values
+
+    assert len(groups) == channels
+    assert all(held[group, rank] == want[group] for group in groups for rank in range(ranks))
+
+
+def test_ring_sums_need_whole_elements() -> None:
+    with pytest.raises(ConfigError, match="does not divide into chunks of float32"):
+        RingAllReduce(4, 4 * 1000 + 2, dtype="float32").flows(star(4), 1)
+    assert RingAllReduce(4, 4 * 1001, align=4, dtype="float32").flows(star(4), 1)
