@@ -30,6 +30,9 @@ from harness.core.yamlio import load_yaml, validate
 TcpPort = Annotated[int, Field(ge=1, le=65535, strict=True)]
 Dscp = Annotated[int, Field(ge=0, le=63, strict=True)]
 
+MAY_DISTURB = "ROCE_I_OWN_THIS_FABRIC"
+"""Environment variable: 1 allows what disturbs others on a real fabric (BMWG: never on a production network)."""
+
 DEFAULT_DSCP: Mapping[int, int] = {0: 0, 1: 8, 2: 16, 3: 26, 4: 34, 5: 46, 6: 48, 7: 56}
 """Priority → DSCP.
 

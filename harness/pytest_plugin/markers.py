@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core.capability import Capability
+from harness.core.errors import TopologyNotOffered
 from harness.pytest_plugin.options import POOL, SETTINGS
 
 if TYPE_CHECKING:
@@ -78,11 +79,20 @@ def _is_plan_id(value: object) -> bool:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     """Skip a test whose fabric lacks what it needs, naming that, before any fixture is set up."""
-    needed = {need for marker in item.iter_markers("needs") for need in marker.args}
-    if needed and item.get_closest_marker("skip") is None:
-        missing = sorted(need.name for need in needed - fabric_of(item).capabilities)
-        if missing:
-            fabric = item.config.stash[SETTINGS].fabric
-            # As a marker, so that pytest reports the place of the test and not of this line.
-            item.add_marker(pytest.mark.skip(reason=f"fabric {fabric!r} does not offer {', '.join(missing)}"))
+    if item.get_closest_marker("skip") is None and (lacks := _lacks(item)):
+        fabric = item.config.stash[SETTINGS].fabric
+        # As a marker, so that pytest reports the place of the test and not of this line.
+        item.add_marker(pytest.mark.skip(reason=f"fabric {fabric!r} does not offer {lacks}"))
     return (yield)
+
+
+def _lacks(item: pytest.Item) -> str:
+    """Names of what the test needs and its fabric does not have: capabilities, or the shape."""
+    needed = {need for marker in item.iter_markers("needs") for need in marker.args}
+    if not needed and "fabric" not in getattr(item, "fixturenames", ()):
+        return ""
+    try:
+        offered = fabric_of(item).capabilities
+    except TopologyNotOffered:
+        return f"TOPOLOGY {topology_of(item)}"
+    return ", ".join(sorted(need.name for need in needed - offered))

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core.errors import ConfigError
+from harness.core.site import MAY_DISTURB
 from harness.core.topology import Topology
-from harness.pytest_plugin.pool import FabricPool, load_binding
+from harness.pytest_plugin.pool import FabricPool, default_topology
 from harness.pytest_plugin.settings import DEFAULT_FABRIC, DEFAULT_SEED, DEFAULT_TOPOLOGY, Settings
 
 if TYPE_CHECKING:
@@ -45,11 +46,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add(
         "--topology",
-        default=DEFAULT_TOPOLOGY,
+        default=None,
         metavar="NAME",
-        help="topology of tests that name none (or a file)",
+        help=f"topology of tests that name none (or a file; default: {DEFAULT_TOPOLOGY}, or that of the lab)",
     )
     add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
+    add(
+        "--i-own-this-fabric",
+        action="store_true",
+        help="allow what disturbs others on real fabrics: pause storms, link flaps, injected loss, QoS changes",
+    )
     add(
         "--seed",
         default=DEFAULT_SEED,
@@ -87,13 +93,14 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers and read the options; a wrong fabric or topology is a usage error, before anything runs."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
-    settings = _settings(config)
     try:
-        load_binding(settings.fabric)
+        settings = _settings(config)
         if settings.topology != DEFAULT_TOPOLOGY:
             Topology.load(settings.topology)  # tests may all name their own, and the mistake would go unseen
     except ConfigError as error:
         raise pytest.UsageError(str(error)) from None
+    if config.getoption("--i-own-this-fabric"):
+        os.environ[MAY_DISTURB] = "1"  # workers of pytest-xdist inherit it
     _check_writable("--record", settings.folder)
     _check_writable("--html", settings.html)
     config.stash[SETTINGS] = settings
@@ -120,11 +127,12 @@ def _check_writable(option: str, path: Path) -> None:
 
 def _settings(config: pytest.Config) -> Settings:
     folder, latest = _folder(config)
-    html, site = config.getoption(_HTML, None), config.getoption("--site")
+    html, fabric = config.getoption(_HTML, None), config.getoption("--fabric")
+    site = Path(config.invocation_params.dir, given) if (given := config.getoption("--site")) else None
     return Settings(
-        fabric=config.getoption("--fabric"),
-        topology=config.getoption("--topology"),
-        site=Path(config.invocation_params.dir, site) if site else None,
+        fabric=fabric,
+        topology=config.getoption("--topology") or default_topology(fabric, site),
+        site=site,
         seed=config.getoption("--seed"),
         folder=folder,
         html=Path(config.invocation_params.dir, html) if html else folder / "report.html",

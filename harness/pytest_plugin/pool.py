@@ -8,10 +8,13 @@ import pkgutil
 from typing import TYPE_CHECKING, cast
 
 import harness.bindings
-from harness.core.errors import ConfigError, HarnessError, suggestion
+from harness.core.errors import ConfigError, HarnessError, TopologyNotOffered, suggestion
 from harness.core.topology import Topology
+from harness.pytest_plugin.settings import DEFAULT_TOPOLOGY
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.core.fabric import Binding, Fabric
     from harness.pytest_plugin.settings import Settings
 
@@ -27,18 +30,22 @@ class FabricPool:
 
     A reservation that fails is not tried again: real labs take minutes to say no, and the cause would stand in the
     report once per test. Its first user gets the error itself, the others a `FabricNotReserved` that names that test.
+    A shape that the lab does not have is no failure: every user gets the `TopologyNotOffered`, and is skipped for it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._fabrics: dict[str, Fabric] = {}
         self._failures: dict[str, str] = {}
+        self._not_offered: dict[str, TopologyNotOffered] = {}
 
     def get(self, topology: str, user: str) -> Fabric:
         """Return the fabric of this topology, reserving it at first use; `user` is the test that asks.
 
         Raises the binding's HarnessError at the first failure and FabricNotReserved after it.
         """
+        if topology in self._not_offered:
+            raise self._not_offered[topology]
         if topology in self._failures:
             raise FabricNotReserved(
                 f"not run: fabric {self._settings.fabric!r} with topology {topology!r} could not be reserved, "
@@ -65,10 +72,19 @@ class FabricPool:
             return binding.reserve(
                 Topology.load(topology), site=self._settings.site, seed=self._settings.seed
             )
+        except TopologyNotOffered as error:
+            self._not_offered[topology] = error
+            raise
         except BaseException:
             # Ctrl-C during a slow reservation counts too: what is half reserved must not be handed out later.
             self._failures[topology] = user
             raise
+
+
+def default_topology(fabric: str, site: Path | None) -> str:
+    """Return the topology of tests that name none: the binding's own, where it says so, else the harness's."""
+    own = getattr(load_binding(fabric), "default_topology", None)
+    return DEFAULT_TOPOLOGY if own is None else str(own(site))
 
 
 def load_binding(name: str) -> Binding:

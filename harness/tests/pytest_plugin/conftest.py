@@ -18,6 +18,7 @@ import json
 
 from harness import Capability, ConfigError, HarnessError, RunResult
 from harness.core import port_counters
+from harness.core.errors import TopologyNotOffered
 
 
 def port(drops):
@@ -31,6 +32,8 @@ def reserve(topology, site=None, seed=1):
         file.write(f"{topology.name} {seed}\\n")
     if topology.name == "ring-4":
         raise ConfigError("the lab is closed", key="topology", value=topology.name)
+    if topology.name == "chain-3":
+        raise TopologyNotOffered("the lab has another shape", key="topology", value=topology.name)
     return Fabric(topology)
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +55,26 @@ def test_skipped_by_capability_names_what_is_missing_and_the_test(lab: Lab) -> N
     assert "SKIPPED [1] test_suite.py:" in session.stdout
     assert session.test("test_unable").skipped == "fabric 'fake' does not offer CAPTURE, LINK_FLAP"
     assert session.code == 0
+
+
+def test_a_shape_that_the_lab_does_not_have_skips_every_test_of_it(lab: Lab) -> None:
+    body = """
+@pytest.mark.topology("chain-3")
+@pytest.mark.parametrize("turn", [1, 2])
+def test_it(fabric, expect, turn):
+    expect("x", 1, equals(1))
+"""
+    session = lab.run(body)
+    assert set(session.outcomes().values()) == {"SKIPPED"}
+    assert session.test("test_it[2]").skipped == "fabric 'fake' does not offer TOPOLOGY chain-3"
+
+
+def test_the_owner_of_a_fabric_says_so_in_the_environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROCE_I_OWN_THIS_FABRIC", "")
+    lab.run("def test_it(fabric):\n    pass\n")
+    assert os.environ["ROCE_I_OWN_THIS_FABRIC"] == ""
+    lab.again("--i-own-this-fabric")
+    assert os.environ["ROCE_I_OWN_THIS_FABRIC"] == "1"
 
 
 @pytest.mark.parametrize(
