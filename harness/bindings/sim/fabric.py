@@ -6,11 +6,9 @@ A crash of the simulator is an exit code here, never a crash of the tests. A run
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -18,18 +16,33 @@ from typing import Any, Self
 from harness.bindings.sim.process import SimProcess, find_simulator
 from harness.core.capability import Capability
 from harness.core.errors import ConfigError, SimError
-from harness.core.job import expand, job_of
+from harness.core.events import HostDown
+from harness.core.flow import MODELLED_VERBS, Flow, Transport
+from harness.core.job import Expansion, expand, job_of
 from harness.core.result import JOB_FILE, RESULT_FILE, RunResult
+from harness.core.run_folder import Scratch, run_folder, write_json
 from harness.core.scenario import Scenario
 from harness.core.topology import Topology
+from harness.core.verbs import VerbsOptions
+
+HOST_KEYS = frozenset({"verbs", "reduce"})
+"""Keys of a flow that only hosts know."""
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[float, int], None]
 """Called with the part of the run that is done (0 to 1) and the simulated time in ps."""
 
-CAPABILITIES = frozenset(Capability) - {Capability.CAPTURE, Capability.REAL_TIME}
-"""The model has everything but packets to capture and a real clock."""
+CAPABILITIES = frozenset(Capability) - {
+    Capability.CAPTURE,
+    Capability.REAL_TIME,
+    Capability.REAL_VERBS,
+    Capability.WITNESS,
+    Capability.SRQ,
+    Capability.XRC,
+    Capability.HOST_DOWN,
+}
+"""The model has everything but packets to capture, a real clock, and what only devices and machines have."""
 
 
 def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> SimFabric:
@@ -63,8 +76,7 @@ class SimFabric:
         self.program = program
         self.timeout_s = timeout_s
         self.progress: Progress | None = None
-        self._scratch: Path | None = None
-        self._runs = 0
+        self._scratch = Scratch("roce-sim-")
 
     @property
     def line_rate_gbps(self) -> float:
@@ -89,22 +101,17 @@ class SimFabric:
             ConfigError: the scenario does not fit the topology, or `output` cannot be written.
             SimError: the simulator refused the job, failed or died.
         """
-        place = self._place() if output is None else output
+        place = self._scratch.place() if output is None else output
         expansion = expand(scenario, self.topology, self.seed)
-        partial = _make_partial(place)
-        try:
+        refuse_what_hosts_have(scenario, expansion)
+        with run_folder(place) as partial:
             job = job_of(scenario, self.topology, expansion, self.seed, partial, trace)
             raw = self._execute(job, partial, progress or self.progress)
-            _publish(partial, place)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return RunResult(job, raw, place, scenario, expansion)
 
     def close(self) -> None:
         """Remove the folders of all runs that were not given a place; may be called twice."""
-        if self._scratch is not None:
-            shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch = None
+        self._scratch.close()
 
     def __enter__(self) -> Self:
         return self
@@ -112,17 +119,11 @@ class SimFabric:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _place(self) -> Path:
-        if self._scratch is None:
-            self._scratch = Path(tempfile.mkdtemp(prefix="roce-sim-"))
-        self._runs += 1
-        return self._scratch / f"run-{self._runs}"
-
     def _execute(
         self, job: Mapping[str, object], folder: Path, progress: Progress | None
     ) -> Mapping[str, Any]:
         job_file, result_file = folder / JOB_FILE, folder / RESULT_FILE
-        _write_json(job_file, job)
+        write_json(job_file, modelled(job), "job")
         log.info("simulating %s on %s, seed %d", job["name"] or "a scenario", self.topology.name, self.seed)
         process = SimProcess(self.program, job_file, result_file, progress, self.timeout_s)
         process.run()
@@ -131,54 +132,49 @@ class SimFabric:
         return raw
 
 
-def _make_partial(place: Path) -> Path:
-    """Make the folder that a run writes into, beside the one it will become."""
-    _check_replaceable(place)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{place.name}.partial-", dir=place.parent))
-    except OSError as error:
-        raise ConfigError(f"cannot write the output folder: {error.strerror}", file=place) from None
+def refuse_what_hosts_have(scenario: Scenario, expansion: Expansion) -> None:
+    """Raise ConfigError for a flow or an event that only hosts can carry out."""
+    for flow in expansion.flows:
+        found = _beyond_the_model(flow)
+        if found is not None:
+            key, value = found
+            raise ConfigError(
+                f"flow {flow.name!r}: the simulator does not model this",
+                key=key,
+                value=value,
+                hint="real verbs need hosts: --fabric vmlab or --fabric hardware",
+            )
+    for index, event in enumerate(scenario.events):
+        if isinstance(event, HostDown):
+            raise ConfigError(
+                "the simulator does not model hosts that lose power",
+                key=f"events[{index}]",
+                value=event.host,
+                hint="use --fabric vmlab, or a link_down",
+            )
 
 
-def _check_replaceable(place: Path) -> None:
-    """Refuse to put a run where something else is: only an empty folder or an earlier run is replaced."""
-    if not place.exists():
-        return
-    if not place.is_dir():
-        raise ConfigError("the output folder is a file", file=place)
-    try:
-        occupied = any(place.iterdir()) and not (place / RESULT_FILE).is_file()
-    except OSError as error:
-        raise ConfigError(f"cannot read the output folder: {error.strerror}", file=place) from None
-    if occupied:
-        raise ConfigError(
-            "the output folder holds something that is no run", file=place, hint="give another name"
-        )
-    if not os.access(place.parent, os.W_OK):
-        raise ConfigError("cannot write the output folder: its parent is read-only", file=place)
+def _beyond_the_model(flow: Flow) -> tuple[str, object] | None:
+    """Return the key and value of what is not modelled; a check of payload holds by construction here."""
+    if flow.verb not in MODELLED_VERBS:
+        return "verb", flow.verb.value
+    if flow.transport is Transport.XRC:
+        return "transport", flow.transport.value
+    changed = None if flow.verbs is None else dataclasses.replace(flow.verbs, check_payload=True)
+    for field in dataclasses.fields(VerbsOptions) if changed is not None else ():
+        value = getattr(changed, field.name)
+        if value != field.default:
+            return f"verbs.{field.name}", value
+    return None
 
 
-def _publish(partial: Path, place: Path) -> None:
-    """Give a whole run its name; an earlier run of that name goes."""
-    old = partial.with_name(f"{partial.name}.old")
-    try:
-        partial.chmod(0o755)  # mkdtemp makes it private
-        if place.exists():
-            place.rename(old)
-        partial.rename(place)
-    except OSError as error:
-        raise ConfigError(f"cannot write the output folder: {error.strerror}", file=place) from None
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _write_json(path: Path, data: Mapping[str, object]) -> None:
-    try:
-        with path.open("w", encoding="utf-8") as file:
-            json.dump(data, file, allow_nan=False)
-    except OSError as error:
-        raise ConfigError(f"cannot write the job: {error.strerror}", file=path) from None
+def modelled(job: Mapping[str, object]) -> dict[str, object]:
+    """Return the job without the keys of flows that roce-sim does not know."""
+    flows = job["flows"]
+    if not isinstance(flows, list):
+        raise ConfigError("not a list", key="flows", value=flows)
+    kept = [{key: value for key, value in flow.items() if key not in HOST_KEYS} for flow in flows]
+    return {**job, "flows": kept}
 
 
 def _read_result(path: Path, exit_code: int) -> Mapping[str, Any]:
