@@ -24,14 +24,14 @@ REDUCE = Reduce(
 
 
 @pytest.fixture
-def fabric():
-    with SimFabric(Topology.load("dumbbell"), 1, find_simulator()) as fabric:
-        yield fabric
+def simulator():
+    with SimFabric(Topology.load("dumbbell"), 1, find_simulator()) as simulator:
+        yield simulator
 
 
-def run(fabric, events=(), **changes):
+def run(simulator, events=(), **changes):
     flow = dataclasses.replace(PLAIN, **changes)
-    return fabric.run(Scenario(Flows([flow]), events=events, sample_every=0))
+    return simulator.run(Scenario(Flows([flow]), events=events, sample_every=0))
 
 
 @pytest.mark.parametrize(
@@ -47,26 +47,26 @@ def run(fabric, events=(), **changes):
         ({"verbs": VerbsOptions(srq=True)}, r"verbs.srq: "),
     ],
 )
-def test_what_the_model_lacks_is_refused(fabric, changes, message):
+def test_what_the_model_lacks_is_refused(simulator, changes, message):
     with pytest.raises(ConfigError, match=message):
-        run(fabric, **changes)
+        run(simulator, **changes)
 
 
-def test_a_host_cannot_lose_power(fabric):
+def test_a_host_cannot_lose_power(simulator):
     with pytest.raises(ConfigError, match=r"events\[0\]: .*lose power \(value 'h1'\)"):
-        run(fabric, events=[HostDown(at="1us", host="h1")])
+        run(simulator, events=[HostDown(at="1us", host="h1")])
 
 
 @pytest.mark.parametrize("check_payload", [True, False])
-def test_checks_of_payload_hold_by_construction(fabric, check_payload):
-    result = run(fabric, verbs=VerbsOptions(check_payload=check_payload))
+def test_checks_of_payload_hold_by_construction(simulator, check_payload):
+    result = run(simulator, verbs=VerbsOptions(check_payload=check_payload))
     assert result.invalid_reasons == ()
     kept = json.loads((result.folder / "job.json").read_text())
     assert "verbs" not in kept["flows"][0]
 
 
-def test_a_reduction_is_only_its_transfers(fabric):
-    assert run(fabric, reduce=REDUCE).flow("f").bytes_delivered == 4096
+def test_a_reduction_is_only_its_transfers(simulator):
+    assert run(simulator, reduce=REDUCE).flow("f").bytes_delivered == 4096
 
 
 def test_it_does_not_offer_what_it_refuses():
