@@ -93,6 +93,10 @@ static bool check_port(struct job_ctx *ctx, const struct job_where *where, const
   if (port->link < 0) {
     return job_fail_key(ctx, where, value, "port", "port %s has no link", port->name);
   }
+  if (event->kind == EV_DRAIN_RATE && event->rate_bps > 0 &&
+      ctx->job->nodes[port->node].nic->rx_buffer_bytes == 0) {
+    return job_fail_key(ctx, where, value, "rate_bps", "needs a receive buffer: %s has nic.rx.buffer_bytes 0", port->name);
+  }
   if (event->kind == EV_PAUSE_STORM && event->prio_mask == 0) {
     return job_fail_key(ctx, where, value, "priorities", "must name at least one priority");
   }

@@ -94,7 +94,7 @@ static bool check_mtu(struct job_ctx *ctx, const struct job_where *where, const 
   return true;
 }
 
-/* Thresholds of the receive buffer must lie inside each other. */
+/* Thresholds of the receive buffer must lie inside each other; a host that drains slowly needs one. */
 static bool check_rx(struct job_ctx *ctx, const struct job_where *where, const struct json_value *object,
                      const struct nic_cfg *nic)
 {
@@ -106,6 +106,9 @@ static bool check_rx(struct job_ctx *ctx, const struct job_where *where, const s
   }
   if (buffer > 0 && xoff > buffer) {
     return job_fail_key(ctx, where, object, "rx", "xoff_bytes %llu is above buffer_bytes %llu", xoff, buffer);
+  }
+  if (nic->rx_drain_bps > 0 && buffer == 0) {
+    return job_fail_key(ctx, where, object, "rx", "drain_bps needs buffer_bytes: without a buffer nothing is received");
   }
   return true;
 }

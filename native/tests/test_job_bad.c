@@ -85,6 +85,7 @@ static const struct bad_job {
     {NIC, "\"nic\": {\"scheduler\": {\"weights\": [1,1,1,0,1,1,1,1]}}", "nic.scheduler", 16, 23,
      "priority 3 has weight 0 and is not strict"},
     {NIC, "\"nic\": {\"rx\": {\"xon_bytes\": 5}}", "nic.rx", 16, 16, "xon_bytes 5 is above xoff_bytes 0"},
+    {NIC, "\"nic\": {\"rx\": {\"drain_bps\": 5}}", "nic.rx", 16, 16, "drain_bps needs buffer_bytes"},
     {NIC, "\"nic\": {\"rx\": {\"buffer_bytes\": 5, \"xoff_bytes\": 6}}", "nic.rx", 16, 16, "xoff_bytes 6 is above buffer_bytes 5"},
 
     /* switch */
@@ -200,6 +201,8 @@ static const struct bad_job {
      "a pause_storm event needs the key 'priorities'"},
     {EV, EVENT("{\"at_ps\": 5, \"kind\": \"drain_rate\", \"port\": \"sw1:e1\", \"rate_bps\": 1}"), "events[0].port", 0, 0,
      "drain_rate needs a port of a host"},
+    {EV, EVENT("{\"at_ps\": 5, \"kind\": \"drain_rate\", \"port\": \"h1:p0\", \"rate_bps\": 1}"), "events[0].rate_bps", 0, 0,
+     "needs a receive buffer"},
     {EV, EVENT("{\"at_ps\": 5, \"kind\": \"impair\", \"flow\": \"f1\", \"action\": \"drop\"}"), "events[0]", 18, 13,
      "needs either 'packets' or 'fraction'"},
     {EV, EVENT("{\"at_ps\": 5, \"kind\": \"impair\", \"flow\": \"f1\", \"action\": \"drop\", \"packets\": [1], \"fraction\": 0.5}"),
