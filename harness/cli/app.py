@@ -16,6 +16,7 @@ from harness.cli.compare import compare
 from harness.cli.console import EXIT_INTERRUPTED, EXIT_WRONG, complain
 from harness.cli.doctor import doctor
 from harness.cli.importing import import_group
+from harness.cli.lab import lab
 from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.schema import schema
@@ -43,7 +44,7 @@ def cli(debug: bool) -> None:
     """Validate RoCE fabrics: run scenarios, draw topologies, read and compare results."""
 
 
-for _command in (run, topo, schema, import_group, report, compare, doctor):
+for _command in (run, topo, schema, import_group, report, compare, doctor, lab):
     cli.add_command(_command)
 
 

@@ -1,0 +1,60 @@
+"""How people and programs reach the guests: a Site for the harness, `ssh_config` and `known_hosts` for OpenSSH."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.bindings.vmlab.identity import rdma_device
+from harness.bindings.vmlab.keys import Keys
+from harness.bindings.vmlab.plan import GuestPlan, Plan
+from harness.core.site import RdmaPort, Site, SiteDefaults, SiteHost, SiteSwitch
+
+LOOPBACK = "127.0.0.1"
+
+
+def site_of(plan: Plan, ports: Mapping[str, int], keys: Keys, folder: Path) -> Site:
+    """Return the site of a lab; `ports` are the loopback ports of the nodes' sshd."""
+    defaults = SiteDefaults(user="root", identity=keys.client_private, known_hosts=folder / "known_hosts")
+    guests = plan.guests.values()
+    return Site(
+        topology=plan.topology.name,
+        hosts={g.node: _host(g, ports[g.node]) for g in guests if not g.is_switch},
+        switches={g.node: _switch(g, ports[g.node]) for g in guests if g.is_switch},
+        defaults=defaults,
+    )
+
+
+def _host(guest: GuestPlan, ssh_port: int) -> SiteHost:
+    nics = {nic.port: RdmaPort(device=rdma_device(nic), netdev=nic.port) for nic in guest.nics}
+    return SiteHost(ports=nics, address=LOOPBACK, port=ssh_port)
+
+
+def _switch(guest: GuestPlan, ssh_port: int) -> SiteSwitch:
+    return SiteSwitch(os="linux", ports={n.port: n.port for n in guest.nics}, address=LOOPBACK, port=ssh_port)
+
+
+def ssh_files(site: Site, folder: Path) -> None:
+    """Write `known_hosts` and `ssh_config` (`ssh -F <folder>/ssh_config h1`) for the nodes of a site."""
+    nodes = (*site.hosts, *site.switches)
+    accesses = {node: site.access(node) for node in nodes}
+    key = Keys(_key_folder(site)).host_public.read_text().rsplit(" ", 1)[0]
+    known = "".join(f"[{access.address}]:{access.port} {key}\n" for access in accesses.values())
+    (folder / "known_hosts").write_text(known)
+    blocks = (_block(node, access.port, access.identity, folder) for node, access in accesses.items())
+    (folder / "ssh_config").write_text("\n".join(blocks))
+
+
+def _key_folder(site: Site) -> Path:
+    identity = site.defaults.identity
+    if identity is None:
+        raise ValueError("the lab's site names no key")
+    return identity.parent
+
+
+def _block(node: str, port: int | None, identity: Path | None, folder: Path) -> str:
+    return (
+        f'Host {node}\n  HostName {LOOPBACK}\n  Port {port}\n  User root\n  IdentityFile "{identity}"\n'
+        f'  IdentitiesOnly yes\n  UserKnownHostsFile "{folder / "known_hosts"}"\n'
+        "  StrictHostKeyChecking yes\n  LogLevel ERROR\n"
+    )

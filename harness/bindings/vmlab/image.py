@@ -1,0 +1,312 @@
+"""The root file system of the guests: built once with mmdebstrap, packed as squashfs, kept by content hash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import lzma
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from harness.bindings.vmlab.errors import LabError
+from harness.bindings.vmlab.initramfs import Entry, cpio
+from harness.bindings.vmlab.keys import Keys, make_keys
+from harness.bindings.vmlab.layout import Layout
+from harness.bindings.vmlab.preflight import check_build
+
+log = logging.getLogger(__name__)
+
+Say = Callable[[str], None]
+"""Told one line each time a long piece of work starts or ends."""
+
+SUITE = "trixie"
+"""Debian 13. mmdebstrap takes the mirror from its own default."""
+
+BUILDER_VERSION = 1
+"""Raised when an image made by older code must not be used any more."""
+
+BUILD_TIMEOUT_S = 1800.0
+
+PACKAGES = (
+    "busybox-static",
+    "ethtool",
+    "ibverbs-providers",
+    "ibverbs-utils",
+    "iproute2",
+    "kmod",
+    "libpython3-stdlib",
+    "linux-image-amd64",
+    "nftables",
+    "openssh-server",
+    "openssh-sftp-server",
+    "perftest",
+    "procps",
+    "python3-minimal",
+    "python3-pyverbs",
+    "rdma-core",
+    "tcpdump",
+)
+
+DPKG_PATHS = (
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/etc/kernel/postinst.d/initramfs-tools",
+    "path-exclude=/usr/lib/modules/*/kernel/sound/*",
+    "path-exclude=/usr/lib/modules/*/kernel/fs/*",
+    "path-include=/usr/lib/modules/*/kernel/fs/configfs/*",
+    "path-include=/usr/lib/modules/*/kernel/fs/overlayfs/*",
+    "path-include=/usr/lib/modules/*/kernel/fs/squashfs/*",
+    "path-exclude=/usr/lib/modules/*/kernel/drivers/*",
+    "path-include=/usr/lib/modules/*/kernel/drivers/block/virtio_blk*",
+    "path-include=/usr/lib/modules/*/kernel/drivers/char/*",
+    "path-include=/usr/lib/modules/*/kernel/drivers/infiniband/*",
+    "path-include=/usr/lib/modules/*/kernel/drivers/net/*",
+    "path-include=/usr/lib/modules/*/kernel/drivers/virtio/*",
+)
+"""What dpkg leaves out: documents, and drivers of hardware that no guest has. The last match wins."""
+
+EARLY_MODULES = ("virtio_blk", "squashfs", "overlay", "virtio_net")
+"""What the initramfs loads, with all they depend on."""
+
+GUEST_FILES: Mapping[str, tuple[str, int]] = {
+    "boot": ("usr/lib/roce/boot", 0o755),
+    "control": ("usr/lib/roce/control", 0o755),
+    "inittab": ("etc/inittab", 0o644),
+    "modules": ("etc/roce/modules", 0o644),
+    "sshd_config": ("etc/roce/sshd_config", 0o644),
+    "sysctl": ("etc/roce/sysctl", 0o644),
+}
+"""Files of `guestfiles/` and where they go in the guest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A built image: what QEMU boots, and the keys that open it."""
+
+    folder: Path
+
+    @property
+    def digest(self) -> str:
+        """The content hash that names it."""
+        return self.folder.name
+
+    @property
+    def kernel(self) -> Path:
+        """Linux, as Debian ships it."""
+        return self.folder / "vmlinuz"
+
+    @property
+    def initramfs(self) -> Path:
+        """Our own, uncompressed: unpacking costs emulated time."""
+        return self.folder / "initramfs"
+
+    @property
+    def root(self) -> Path:
+        """The squashfs that all guests share."""
+        return self.folder / "root.squashfs"
+
+    @property
+    def keys(self) -> Keys:
+        """The client's key and the host key of all guests."""
+        return Keys(self.folder)
+
+    def size_bytes(self) -> int:
+        """Return the bytes on disk of all its files."""
+        return sum(path.stat().st_size for path in self.folder.iterdir())
+
+
+def guest_file(name: str) -> bytes:
+    """Return a file of `guestfiles/`."""
+    return (resources.files(__package__) / "guestfiles" / name).read_bytes()
+
+
+def digest() -> str:
+    """Return the hash of all that decides what is in the image."""
+    what = {
+        "builder": BUILDER_VERSION,
+        "suite": SUITE,
+        "packages": PACKAGES,
+        "dpkg": DPKG_PATHS,
+        "early": EARLY_MODULES,
+        "files": {name: guest_file(name).decode() for name in (*GUEST_FILES, "initramfs-init")},
+    }
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def find_image(layout: Layout) -> Image | None:
+    """Return the image that this code would build, when it has been built."""
+    folder = layout.images / digest()
+    return Image(folder) if folder.is_dir() else None
+
+
+def build(layout: Layout, say: Say, *, again: bool = False) -> Image:
+    """Return the image, building it first unless it is there; `again` builds in any case.
+
+    Raises:
+        LabError: a program is missing, the disk is full, or mmdebstrap failed (its last lines are told).
+    """
+    found = find_image(layout)
+    if found is not None and not again:
+        return found
+    check_build(layout.root)
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=layout.images) as scratch:
+        folder = Path(scratch) / "image"
+        folder.mkdir(mode=0o700)
+        _build_into(folder, Path(scratch), say)
+        target = layout.images / digest()
+        if target.exists():
+            shutil.rmtree(target)
+        folder.rename(target)
+    image = Image(target)
+    say(f"image {image.digest}: {image.size_bytes() / 1e6:.0f} MB in {image.folder}")
+    return image
+
+
+def _build_into(folder: Path, scratch: Path, say: Say) -> None:
+    tar = scratch / "root.tar"
+    say(f"installing Debian {SUITE} with {len(PACKAGES)} packages and what they need (about a minute)")
+    _mmdebstrap(tar)
+    keys = make_keys(folder)
+    say("packing kernel, initramfs and root file system")
+    _take_kernel(tar, folder)
+    _add_files(tar, keys)
+    _squash(tar, folder / "root.squashfs")
+
+
+def _mmdebstrap(tar: Path) -> None:
+    options = [f"--dpkgopt={path}" for path in DPKG_PATHS]
+    command = [
+        "mmdebstrap",
+        "--variant=essential",
+        *options,
+        f"--include={','.join(PACKAGES)}",
+        SUITE,
+        str(tar),
+    ]
+    _run(command, "mmdebstrap cannot install the guests' Debian")
+
+
+def _squash(tar: Path, target: Path) -> None:
+    options = ["-tar", "-comp", "zstd", "-Xcompression-level", "3", "-quiet", "-no-progress"]
+    with tar.open("rb") as source:
+        _run(
+            ["mksquashfs", "-", str(target), *options],
+            "mksquashfs cannot pack the image",
+            stdin=source.fileno(),
+        )
+
+
+def _run(command: list[str], failure: str, *, stdin: int = subprocess.DEVNULL) -> None:
+    try:
+        done = subprocess.run(
+            command,
+            stdin=stdin,
+            capture_output=True,
+            check=False,
+            timeout=BUILD_TIMEOUT_S,
+            env=_environment(),
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{failure}: not done after {BUILD_TIMEOUT_S:.0f} s") from error
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("E:")] or lines
+        raise LabError(f"{failure}: {' / '.join(errors[-3:]) or f'exit code {done.returncode}'}")
+
+
+def _environment() -> dict[str, str]:
+    """Our environment with the folders of system programs, which users may lack."""
+    return {**os.environ, "LC_ALL": "C", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+
+
+def _take_kernel(tar: Path, folder: Path) -> None:
+    """Write the kernel and the initramfs, from what the archive holds."""
+    with tarfile.open(tar) as archive:
+        members = {member.name.removeprefix("./"): member for member in archive.getmembers()}
+        kernels = sorted(name for name in members if name.startswith("boot/vmlinuz-"))
+        if len(kernels) != 1:
+            raise LabError(f"the image should hold one kernel and holds {len(kernels)}")
+        version = kernels[0].removeprefix("boot/vmlinuz-")
+
+        def read(name: str) -> bytes:
+            file = archive.extractfile(members[name])
+            if file is None:
+                raise LabError(f"{name} in the image is no regular file")
+            return file.read()
+
+        (folder / "vmlinuz").write_bytes(read(kernels[0]))
+        (folder / "initramfs").write_bytes(_initramfs(read, f"usr/lib/modules/{version}"))
+        (folder / "kernel-version").write_text(version + "\n")
+
+
+def _initramfs(read: Callable[[str], bytes], modules: str) -> bytes:
+    order = module_order(read(f"{modules}/modules.dep").decode(), EARLY_MODULES)
+    files = [
+        Entry(f"modules/{Path(path).name.removesuffix('.xz')}", _plain(path, read(f"{modules}/{path}")))
+        for path in order
+    ]
+    names = "".join(f"{Path(entry.name).name}\n" for entry in files)
+    return cpio(
+        [
+            Entry("modules"),
+            Entry("busybox", read("usr/bin/busybox")),
+            Entry("init", guest_file("initramfs-init")),
+            Entry("modules/order", names.encode(), 0o644),
+            *files,
+        ]
+    )
+
+
+def _plain(path: str, data: bytes) -> bytes:
+    return lzma.decompress(data) if path.endswith(".xz") else data
+
+
+def module_order(modules_dep: str, wanted: tuple[str, ...]) -> list[str]:
+    """Return the files of modules and of all they depend on, each before those that need it.
+
+    A line of modules.dep names a file and what it needs, the deepest last. Raises LabError when a module is
+    not there (one that is built into the kernel is not there either).
+    """
+    needs = {line.partition(":")[0]: line.partition(":")[2].split() for line in modules_dep.splitlines()}
+    files = {Path(path).name.split(".")[0].replace("-", "_"): path for path in needs}
+    order: dict[str, None] = {}
+    for name in wanted:
+        if name not in files:
+            raise LabError(f"the guests' kernel has no module {name}")
+        order.update(dict.fromkeys((*reversed(needs[files[name]]), files[name])))
+    return list(order)
+
+
+def _add_files(tar: Path, keys: Keys) -> None:
+    """Append our files to the archive. None of them replaces one of Debian's: tools differ on which one wins."""
+    files = {path: (guest_file(name), mode) for name, (path, mode) in GUEST_FILES.items()}
+    files["etc/roce/host_ed25519"] = (keys.host_private.read_bytes(), 0o600)
+    files["etc/roce/authorized_keys"] = (keys.client_public.read_bytes(), 0o600)
+    with tarfile.open(tar, "a") as archive:
+        for folder in ("etc/roce", "usr/lib/roce"):
+            archive.addfile(_entry(folder, tarfile.DIRTYPE, 0o755))
+        for path, (data, mode) in files.items():
+            member = _entry(path, tarfile.REGTYPE, mode)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+        link = _entry("usr/sbin/init", tarfile.SYMTYPE, 0o777)
+        link.linkname = "../bin/busybox"
+        archive.addfile(link)
+
+
+def _entry(path: str, kind: bytes, mode: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(f"./{path}")
+    member.type, member.mode = kind, mode
+    member.uname = member.gname = "root"
+    return member

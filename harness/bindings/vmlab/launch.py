@@ -1,0 +1,178 @@
+"""Start one guest: restored from the snapshot when there is one, booted otherwise."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from harness.bindings.vmlab.control import Control
+from harness.bindings.vmlab.errors import GuestError, LabError
+from harness.bindings.vmlab.image import Image
+from harness.bindings.vmlab.machine import (
+    QEMU,
+    Accel,
+    Backends,
+    backend_options,
+    machine_options,
+    memory_options,
+    plain_memory,
+)
+from harness.bindings.vmlab.process import Process, spawn
+from harness.bindings.vmlab.qmp import Qmp
+
+log = logging.getLogger(__name__)
+
+BOOT_TIMEOUT_S = 180.0
+"""9 s on an idle machine; a busy one with many guests takes longer."""
+
+RESTORE_TIMEOUT_S = 60.0
+"""Less than a second on an idle machine."""
+
+SSH_TIMEOUT_S = 60.0
+LOG_TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Memory and device state of a booted guest that is no node yet."""
+
+    folder: Path
+
+    @property
+    def memory(self) -> Path:
+        """The guest's memory; guests map it privately and share what they do not change."""
+        return self.folder / "memory"
+
+    @property
+    def state(self) -> Path:
+        """The rest: processor and devices, in QEMU's migration format."""
+        return self.folder / "state"
+
+    def size_bytes(self) -> int:
+        """Return the bytes it takes on disk (the memory has holes)."""
+        return sum(path.stat().st_blocks * 512 for path in (self.memory, self.state))
+
+
+@dataclass(frozen=True, slots=True)
+class Launcher:
+    """Starts guests of one image in one way."""
+
+    image: Image
+    accel: Accel
+    snapshot: Snapshot | None
+
+    def start(self, backends: Backends, note: Callable[[Process], None]) -> Process:
+        """Start QEMU for a guest that then runs, but is no node yet.
+
+        `note` is called with the process at once, so that it can be ended whatever happens next. A snapshot
+        that does not restore is left out, and said so.
+
+        Raises:
+            GuestError: QEMU ended; what it said is in the message.
+        """
+        if self.snapshot is not None:
+            try:
+                return self._restore(backends, self.snapshot, note)
+            except LabError as error:
+                log.warning("%s: restoring failed, booting instead: %s", backends.node, error)
+        return self.boot(backends, plain_memory(), note)
+
+    def boot(self, backends: Backends, memory: list[str], note: Callable[[Process], None]) -> Process:
+        """Start QEMU from the kernel on."""
+        process = self._spawn(backends, [*memory], note)
+        with Qmp(backends.qmp, process.alive):
+            return process
+
+    def _restore(self, backends: Backends, snapshot: Snapshot, note: Callable[[Process], None]) -> Process:
+        options = [*memory_options(snapshot.memory, shared=False), "-incoming", "defer"]
+        process = self._spawn(backends, options, note)
+        try:
+            with Qmp(backends.qmp, process.alive) as qmp:
+                qmp.execute("migrate-set-capabilities", capabilities=[IGNORE_SHARED])
+                qmp.execute("migrate-incoming", uri=f"exec:cat {quote(str(snapshot.state))}")
+                qmp.wait_migration(RESTORE_TIMEOUT_S)
+                qmp.execute("cont")
+                qmp.wait_status("running", RESTORE_TIMEOUT_S)
+        except BaseException:
+            process.kill()
+            raise
+        return process
+
+    def _spawn(self, backends: Backends, options: list[str], note: Callable[[Process], None]) -> Process:
+        for path in (backends.qmp, backends.control):
+            path.unlink(missing_ok=True)
+        command = [QEMU, *machine_options(self.image, self.accel), *options, *backend_options(backends)]
+        backends.qemu_log.write_text("")
+        process = spawn(command, backends.qemu_log)
+        note(process)
+        return process
+
+
+IGNORE_SHARED = {"capability": "x-ignore-shared", "state": True}
+"""Memory that a file backs is not copied into the state: the file is the snapshot (QEMU's live templates)."""
+
+
+def make_node(backends: Backends, process: Process, script: str, *, timeout_s: float) -> str:
+    """Wait for a guest, run its identity script and wait for its sshd; return what the script said.
+
+    Raises:
+        GuestError: it does not answer, or the script failed; the end of its console is in the message.
+    """
+    try:
+        control = Control(backends.control, process.alive)
+        try:
+            control.wait_ready(timeout_s)
+            said = control.run(script)
+        finally:
+            control.close()
+        wait_for_ssh(backends.ssh_port, process.alive)
+    except LabError as error:
+        raise GuestError(backends.node, f"{error}{last_words(backends)}") from error
+    return said
+
+
+def wait_for_ssh(port: int, alive: Callable[[], bool], timeout_s: float = SSH_TIMEOUT_S) -> None:
+    """Wait until an sshd introduces itself on a loopback port."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if not alive():
+            raise LabError("its QEMU ended")
+        if ssh_answers(port, min(5.0, max(deadline - time.monotonic(), 0.1))):
+            return
+        time.sleep(0.05)
+    raise LabError(f"no sshd answers on 127.0.0.1:{port} within {timeout_s:.0f} s")
+
+
+def ssh_answers(port: int, timeout_s: float) -> bool:
+    """Return whether an sshd introduces itself within a time."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
+            client.settimeout(timeout_s)
+            return client.recv(64).startswith(b"SSH-")
+    except OSError:
+        return False
+
+
+def last_words(backends: Backends) -> str:
+    """Return what QEMU, or else the guest, said last, for an error message."""
+    for path, who in ((backends.qemu_log, "QEMU said"), (backends.console, "its console says")):
+        if lines := tail(path, 3):
+            return f"; {who}: {' / '.join(lines)}"
+    return ""
+
+
+def tail(path: Path, lines: int) -> list[str]:
+    """Return the last lines of a log, none when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(file.tell() - LOG_TAIL_BYTES - 200 * lines, 0))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    return [line.strip("\r\n") for line in text.splitlines() if line.strip()][-lines:]
