@@ -1,0 +1,353 @@
+"""One run on hosts: arm everybody, fire together, collect, and leave no trace, whatever happens on the way."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.core.errors import AgentFailed, ConfigError, HarnessError
+from harness.core.site import Site
+from harness.hosts.client import AgentEvent
+from harness.hosts.clock import ClockMap, HostTime, Reading, read_clock
+from harness.hosts.crew import Crew
+from harness.hosts.devices import Endpoint, endpoint
+from harness.hosts.events import Schedule, place_of
+from harness.hosts.gather import each
+from harness.hosts.gear import routes_of
+from harness.hosts.observed import Observed
+from harness.hosts.plan import End, Plan, by_host, flow_of, is_source, nic_of, plan_of, remote_ends
+from harness.hosts.rig import Rig, raise_first
+from harness.hosts.series import progress_ms
+from harness.hosts.traffic import SCHEDULE_FAILED, Course, Progress, Traffic
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 15.0
+"""For an answer that needs no work: clocks, devices, counters, start."""
+
+WORK_S = 120.0
+"""For memory to be made and filled, QPs to be connected, payload to be checked; pings go on meanwhile."""
+
+LEAD_NS = 300_000_000
+"""How far ahead the common start is set, besides four round trips of the farthest host: 0.3 s."""
+
+TEARDOWN_S = 3.0
+"""For an agent to stop and tear down after an error; then it is killed."""
+
+RESTORE_S = 8.0
+"""For switches and NICs to be put back; with the above and 10 s to notice silence it makes 15 s."""
+
+
+class Execution:
+    """One job on a rig. `run` returns what was observed, or raises and leaves everything as it was."""
+
+    def __init__(self, rig: Rig, job: Mapping[str, Any], progress: Progress | None = None) -> None:
+        self._rig = rig
+        self._crew = rig.crew
+        self._job = job
+        self._progress = progress
+        self._seen = Observed()
+        self._plan = Plan({})
+        self._schedule = self._make_schedule()
+
+    def run(self) -> Observed:
+        """Execute the job.
+
+        Raises:
+            EngineError: an agent is lost, cannot, or does not fit its peer.
+            TransportError: a machine cannot be commanded.
+            DriverError: a switch does not answer as expected, or could not be restored.
+            ConfigError: the job asks for what these devices cannot.
+        """
+        try:
+            self._arm()
+            self._fire()
+            self._collect()
+        except BaseException:
+            self._clean_up()
+            raise
+        self._leave()
+        return self._seen
+
+    # --- before ----------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        endpoints = endpoints_of(self._rig.site, self._crew)
+        self._seen.endpoints = endpoints
+        self._seen.hello = {host: self._crew.client(host).hello for host in self._crew.hosts}
+        self._plan = plan_of(self._job, endpoints, self._rig.site)
+        if self._rig.may_configure:
+            self._rig.switches.set_up(self._job)
+            self._rig.nics.set_up(self._job, endpoints, self._crew.remotes)
+        self._seen.prepared = self._prepare()
+        connected = self._connect(self._seen.prepared)
+        self._rig.switches.connected(routes_of(self._plan, self._job, connected, self._seen.prepared))
+        self._schedule.set_up()
+
+    def _prepare(self) -> dict[str, Any]:
+        run = uuid.uuid4().hex[:12]
+        requests = {
+            host: {
+                "run": run,
+                "qos": nic_of(self._job, host),
+                "ends": [end.request for end in self._plan.of(host)],
+            }
+            for host in self._plan.hosts
+        }
+        answers = self._crew.tell(requests, "prepare", timeout_s=WORK_S)
+        return {ident: qps for answer in answers.values() for ident, qps in answer["ends"].items()}
+
+    def _connect(self, prepared: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell each end of its peer's QPs, targets first; return what agents say of the routes."""
+        crossed = remote_ends(self._plan, prepared)
+        routes: dict[str, Any] = {}
+        for sources in (False, True):
+            requests = {
+                host: {"ends": {ident: qps for ident, qps in ends.items() if is_source(ident) == sources}}
+                for host, ends in crossed.items()
+            }
+            wanted = {host: request for host, request in requests.items() if request["ends"]}
+            for answer in self._crew.tell(wanted, "connect", timeout_s=WORK_S).values():
+                routes.update(answer.get("routes") or {})
+        return routes
+
+    # --- during ----------------------------------------------------------------------------------------
+
+    def _fire(self) -> None:
+        hosts = self._plan.hosts
+        self._seen.clocks = self._read_clocks(self._crew.hosts)
+        self._read_counters("before", self._crew.hosts)
+        self._seen.t0_ns = self._start_at()
+        self._crew.tell(
+            {
+                host: {**self._start_request(self._seen.t0_ns, host), "until": self._job["until"]}
+                for host in hosts
+            },
+            "start",
+            timeout_s=ANSWER_S,
+        )
+        self._schedule.start(self._seen.t0_ns)
+        traffic = Traffic(
+            self._crew,
+            self._plan.ends.values(),
+            t0_ns=self._seen.t0_ns,
+            limit_ns=(self._job["duration_ps"] + self._job["drain_ps"]) // 1000,
+            whole_bytes=self._whole_bytes(),
+            progress=self._progress,
+        )
+        course = traffic.follow()
+        self._schedule.stop()
+        self._seen.dark = frozenset(self._crew.dark)
+        self._seen.ends = course.results
+        self._seen.started = course.started
+        self._seen.why = course.why
+        self._seen.usage = course.usage
+
+    def _start_at(self) -> int:
+        farthest = max(clock.before.rtt_ns for clock in self._seen.clocks.values())
+        return time.monotonic_ns() + LEAD_NS + 4 * farthest
+
+    def _start_request(self, at_ns: int, host: str) -> dict[str, Any]:
+        return {
+            "at_mono_ns": self._seen.clocks[host].to_host(at_ns),
+            "duration_ns": self._job["duration_ps"] // 1000,
+            "progress_ms": progress_ms(self._job["sample_every_ps"]),
+            "drain_ns": self._job["drain_ps"] // 1000,
+        }
+
+    def _whole_bytes(self) -> int | None:
+        if self._job["until"] != "done":
+            return None
+        whole: int = sum(
+            flow["message_bytes"] * flow["messages"] * flow["qps"] for flow in self._job["flows"]
+        )
+        return whole
+
+    # --- after -----------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        self._verify(self._seen.ends, self._seen.ends)
+        self._recover()
+        living = self._lit()
+        self._read_counters("after", living)
+        for host, clock in self._read_clocks(living).items():
+            self._seen.clocks[host] = replace(self._seen.clocks[host], after=clock.before)
+        self._check_reductions()
+        self._note_abilities()
+
+    def _verify(self, ends: Mapping[str, Any], into: dict[str, Any]) -> None:
+        """Have the targets look at the payload, now that it is known what was posted."""
+        asked = {
+            self._plan.ends[ident].peer: {key: result[key] for key in ("posted", "completed")}
+            for ident, result in ends.items()
+            if is_source(ident) and result.get("posted") is not None
+        }
+        asked = {ident: sent for ident, sent in asked.items() if self._host_of(ident) not in self._seen.dark}
+        requests = {host: {"ends": sent} for host, sent in by_host(self._plan, asked).items()}
+        for answer in self._crew.tell(requests, "verify", timeout_s=WORK_S).values():
+            into.update(answer["ends"])
+
+    def _recover(self) -> None:
+        """Bring back the QPs of failed flows that ask for it, and let them send again."""
+        wanted = {
+            flow["name"]
+            for flow in self._job["flows"]
+            if (flow.get("verbs") or {}).get("recover") and self._failed(flow["name"])
+        }
+        ends = [end for end in self._plan.ends.values() if flow_of(end.ident) in wanted]
+        if not ends:
+            return
+        named = {host: {"ends": idents} for host, idents in _idents(ends).items()}
+        answers = self._crew.tell(named, "recover", timeout_s=WORK_S)
+        prepared = {ident: qps for answer in answers.values() for ident, qps in answer["ends"].items()}
+        self._connect(prepared)
+        course = self._resume(ends, named)
+        self._verify(course.results, course.results)
+        self._seen.recovered = course.results
+
+    def _resume(self, ends: list[End], named: Mapping[str, Mapping[str, Any]]) -> Course:
+        at_ns = self._start_at()
+        requests = {
+            host: {**self._start_request(at_ns, host), "ends": request["ends"], "until": "done"}
+            for host, request in named.items()
+        }
+        self._crew.tell(requests, "resume", timeout_s=ANSWER_S)
+        limit_ns = self._job["duration_ps"] // 1000
+        return Traffic(self._crew, ends, t0_ns=at_ns, limit_ns=limit_ns).follow()
+
+    def _failed(self, flow: str) -> bool:
+        dark = any(self._host_of(f"{flow}/{role}") in self._seen.dark for role in ("src", "dst"))
+        return not dark and (self._seen.ends.get(f"{flow}/src") or {}).get("status") == "failed"
+
+    def _check_reductions(self) -> None:
+        hosts = {
+            end.host
+            for end in self._plan.ends.values()
+            if end.request["flow"].get("reduce") is not None and end.host not in self._seen.dark
+        }
+        for answer in self._crew.ask(sorted(hosts), "reduce_check", timeout_s=WORK_S).values():
+            self._seen.reductions.update(answer["groups"])
+
+    def _note_abilities(self) -> None:
+        switches, nics = self._rig.switches, self._rig.nics
+        self._seen.not_offered = {"host": nics.not_offered, "switch": switches.not_offered}
+        self._seen.deviations = {**nics.deviations, **switches.deviations}
+        self._seen.unnamed = switches.unnamed
+        self._seen.played = self._schedule.played
+
+    # --- leaving ---------------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """Tear down and restore after a good run; what stays behind is an error that names it."""
+        raise_first({**self._tear_down(), **self._restore()})
+        if self._crew.dark:
+            self._crew.light_up()
+
+    def _clean_up(self) -> None:
+        """After an error: end all traffic and put everything back, hosts and switches side by side."""
+        log.info("cleaning up after an error")
+        self._schedule.stop()
+        switches = threading.Thread(target=self._restore, name="restoring", daemon=True)
+        switches.start()
+        self._tear_down()
+        switches.join(RESTORE_S)
+
+    def _tear_down(self) -> dict[str, Exception]:
+        return self._crew.silence(self._lit(), TEARDOWN_S)
+
+    def _restore(self) -> dict[str, Exception]:
+        errors = self._rig.restore_switches(RESTORE_S)
+        if self._rig.may_configure and self._seen.endpoints:
+            lit = {host: self._crew.remotes[host] for host in self._crew.hosts if self._is_reachable(host)}
+            errors |= self._rig.nics.restore(self._seen.endpoints, lit, RESTORE_S)
+        return errors
+
+    def _is_reachable(self, host: str) -> bool:
+        remote = self._crew.remotes.get(host)
+        return host not in self._crew.dark and remote is not None and remote.alive
+
+    # --- small things ----------------------------------------------------------------------------------
+
+    def _host_of(self, ident: str) -> str:
+        return self._plan.ends[ident].host
+
+    def _lit(self) -> list[str]:
+        return self._crew.living()
+
+    def _read_clocks(self, hosts: Iterable[str]) -> dict[str, ClockMap]:
+        def one(host: str) -> Reading:
+            client = self._crew.client(host)
+
+            def ask() -> HostTime:
+                said = client.request("clock", timeout_s=ANSWER_S)
+                return HostTime(int(said["mono_ns"]), int(said["real_ns"]))
+
+            return read_clock(ask)
+
+        readings = each(hosts, one, timeout_s=4 * ANSWER_S, what="reading the clock")
+        return {host: ClockMap(reading) for host, reading in readings.items()}
+
+    def _read_counters(self, when: str, hosts: Iterable[str]) -> None:
+        """Keep raw counters of hosts and switches; the second time they become those of the result."""
+        readings = read_counters(self._crew, hosts, self._seen.endpoints)
+        switches = self._rig.switches.counters()
+        earlier = self._seen.raw_counters.get("before")
+        self._seen.raw_counters[when] = {"hosts": readings, "switches": switches}
+        if earlier is not None:
+            self._seen.ports = {
+                **self._rig.nics.deltas(earlier["hosts"], readings),
+                **self._rig.switches.deltas(earlier["switches"], switches),
+            }
+
+    def _make_schedule(self) -> Schedule:
+        def failed(error: HarnessError) -> None:
+            self._crew.events.put(AgentEvent("", SCHEDULE_FAILED, {"error": error}))
+
+        placed = [place_of(event, self._job) for event in self._job["events"]]
+        return Schedule(placed, self._act, failed)
+
+    def _act(self, node: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        if event["kind"] == "host_down":
+            self._crew.darken(node)
+            return {"what": "powered off"}
+        if node in self._crew.hosts:
+            raise ConfigError(f"{node}: nothing here can do {event['kind']} on a host", key="events")
+        applied = self._rig.switches.apply(node, event)
+        return {"what": applied.what, "took_ns": applied.ended_ns - applied.began_ns}
+
+
+def endpoints_of(site: Site, crew: Crew) -> dict[str, Endpoint]:
+    """Ask all hosts for their devices and return what every port of the site is there."""
+    answers = crew.ask(site.hosts, "devices", timeout_s=ANSWER_S)
+    found: dict[str, Endpoint] = {}
+    for host, node in site.hosts.items():
+        for port, wanted in node.ports.items():
+            found[f"{host}:{port}"] = endpoint(f"{host}:{port}", wanted, answers[host]["devices"])
+    return found
+
+
+def read_counters(crew: Crew, hosts: Iterable[str], endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
+    """Return the raw counters of all ports of these hosts."""
+    places = {host: [end for end in endpoints.values() if end.host == host] for host in hosts}
+    requests = {host: {"ports": [end.place for end in ends]} for host, ends in places.items()}
+    answers = crew.tell(requests, "counters", timeout_s=ANSWER_S)
+    readings: dict[str, Any] = {}
+    for host, answer in answers.items():
+        if len(answer["ports"]) != len(places[host]):
+            raise AgentFailed(
+                f"{host}: counters of {len(answer['ports'])} ports, asked were {len(places[host])}"
+            )
+        readings.update({end.name: said for end, said in zip(places[host], answer["ports"], strict=True)})
+    return readings
+
+
+def _idents(ends: Iterable[End]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for end in ends:
+        grouped.setdefault(end.host, []).append(end.ident)
+    return grouped

@@ -1,0 +1,42 @@
+"""Everything one run showed, before it becomes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.hosts.clock import ClockMap
+from harness.hosts.devices import Endpoint
+from harness.hosts.events import Played
+
+Json = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Observed:
+    """What agents, switches and clocks said; whatever could not be asked is absent.
+
+    `ends` holds the result of each end of a flow, `recovered` those of the second go of flows that failed and
+    were brought back. `started` is each host's own clock at its start, `t0_ns` the start of the run on the
+    controller's clock. `dark` are hosts that were powered off.
+    """
+
+    t0_ns: int = 0
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    hello: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    prepared: Json = field(default_factory=dict)
+    ends: dict[str, Json] = field(default_factory=dict)
+    recovered: dict[str, Json] = field(default_factory=dict)
+    started: dict[str, int] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    usage: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    clocks: dict[str, ClockMap] = field(default_factory=dict)
+    ports: dict[str, Json] = field(default_factory=dict)
+    raw_counters: Json = field(default_factory=dict)
+    reductions: Json = field(default_factory=dict)
+    played: Sequence[Played] = ()
+    dark: frozenset[str] = frozenset()
+    not_offered: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unnamed: tuple[str, ...] = ()
+    deviations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
