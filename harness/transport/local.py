@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from harness.core.errors import CommandFailed, CommandTimeout, NoProgress, TransportError, shown
-from harness.transport.process import last_lines
+from harness.transport.process import last_lines, too_late, too_much
 from harness.transport.remote import COMMAND_TIMEOUT_S, MAX_OUTPUT_BYTES, STDERR_TAIL_BYTES, Completed
 from harness.transport.shell import check_arguments
 from harness.transport.transfer import deployed_name, refused
@@ -105,7 +105,7 @@ class LocalProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
-        self._forget()
+        self.release()
 
     # --- for LocalRemote.run ---------------------------------------------------------------------------
 
@@ -115,9 +115,9 @@ class LocalProcess:
         return not self._streams.get_map()
 
     @property
-    def unread_bytes(self) -> int:
-        """How much of stdout was read and not taken as lines."""
-        return len(self._stdout)
+    def full(self) -> bool:
+        """Whether as much of stdout waits to be taken as is ever kept."""
+        return len(self._stdout) >= MAX_OUTPUT_BYTES
 
     def output(self) -> bytes:
         """Return all of stdout that was read and not taken as lines."""
@@ -135,7 +135,7 @@ class LocalProcess:
     def step(self, timeout_s: float) -> bool:
         """Read what arrives within a time; False when nothing did."""
         with self._reading:
-            if self.at_end or self.unread_bytes >= MAX_OUTPUT_BYTES:
+            if self.at_end or self.full:
                 return False
             ready = self._streams.select(max(timeout_s, 0))
             for key, _ in ready:
@@ -162,7 +162,7 @@ class LocalProcess:
             del self._stdout[:size]
             return line
 
-    def _forget(self) -> None:
+    def release(self) -> None:
         """Close the pipes; what was read stays."""
         with self._reading:
             for key in list(self._streams.get_map().values()):
@@ -228,9 +228,12 @@ class LocalRemote:
         try:
             code = _follow(process, memoryview(stdin), timeout_s, silence_s)
             done = Completed(code, process.output().decode(errors="replace"), process.stderr_tail())
-        finally:
+        except BaseException:
             process.kill()
+            raise
+        finally:
             self._running.remove(process)
+        process.release()
         if check and code:
             said = last_lines(done.stderr or done.stdout)
             raise CommandFailed(f"{process.what} failed", host=self._host, exit_code=code, detail=said)
@@ -296,11 +299,8 @@ def _follow(process: LocalProcess, stdin: memoryview, timeout_s: float, silence_
             return process.wait(max(deadline - time.monotonic(), 0))
         now = time.monotonic()
         patience = deadline if silence_s is None else min(deadline, process.heard + silence_s)
-        if now >= deadline:
-            raise CommandTimeout(f"{process.what} still ran after {timeout_s:g} s", host=process.host)
         if now >= patience:
-            raise NoProgress(f"{process.what} said nothing for {silence_s:g} s", host=process.host)
+            raise too_late(process, timeout_s, silence_s, at_deadline=now >= deadline)
         process.step(min(patience - now, POLL_S) if left else patience - now)
-        if process.unread_bytes >= MAX_OUTPUT_BYTES:
-            limit = f"{MAX_OUTPUT_BYTES >> 20} MiB"
-            raise CommandFailed(f"{process.what} said more than {limit}", host=process.host, exit_code=-9)
+        if process.full:
+            raise too_much(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from paramiko import Channel, SSHException
 
@@ -127,9 +128,9 @@ class SshProcess:
         return bytes(self._stdout)
 
     @property
-    def unread_bytes(self) -> int:
-        """How much of stdout was read and not taken as lines."""
-        return len(self._stdout)
+    def full(self) -> bool:
+        """Whether as much of stdout waits to be taken as is ever kept."""
+        return len(self._stdout) >= MAX_OUTPUT_BYTES
 
     def exit_code(self) -> int:
         """Return how it ended; raise ConnectionLost when nobody knows."""
@@ -146,7 +147,7 @@ class SshProcess:
                 self._stderr += self._channel.recv_stderr(CHUNK_BYTES)
                 del self._stderr[:-STDERR_TAIL_BYTES]
                 found = True
-            while self._channel.recv_ready() and len(self._stdout) < MAX_OUTPUT_BYTES:
+            while self._channel.recv_ready() and not self.full:
                 self._stdout += self._channel.recv(CHUNK_BYTES)
                 found = True
             if found:
@@ -179,6 +180,33 @@ class SshProcess:
             raise ConnectionLost(f"lost during {self.what}: {self._connection.why_lost()}", host=self.host)
         if self._channel.closed:
             raise ConnectionLost(f"{self.what} was cut off without an exit code", host=self.host)
+
+
+class Talker(Protocol):
+    """What the messages below need to know of a command, wherever it runs."""
+
+    host: str
+    what: str
+
+    def stderr_tail(self) -> str:
+        """Return the end of what it wrote to stderr."""
+
+
+def too_late(
+    process: Talker, timeout_s: float, silence_s: float | None, *, at_deadline: bool
+) -> CommandTimeout | NoProgress:
+    """Return the error for a command that is given up: because of its deadline, or because of its silence."""
+    said = last_lines(process.stderr_tail())
+    end = f"; it said last: {said}" if said else ""
+    if at_deadline:
+        return CommandTimeout(f"{process.what} still ran after {timeout_s:g} s{end}", host=process.host)
+    return NoProgress(f"{process.what} said nothing for {silence_s:g} s{end}", host=process.host)
+
+
+def too_much(process: Talker) -> CommandFailed:
+    """Return the error for a command that is ended because its output has no end; -9, as it is killed."""
+    limit = f"{MAX_OUTPUT_BYTES / (1 << 20):g} MiB"
+    return CommandFailed(f"{process.what} said more than {limit}", host=process.host, exit_code=-9)
 
 
 def last_lines(text: str, count: int = 3) -> str:

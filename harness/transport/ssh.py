@@ -17,9 +17,7 @@ from paramiko.ssh_exception import ChannelException
 
 from harness.core.errors import (
     CommandFailed,
-    CommandTimeout,
     ConnectionLost,
-    NoProgress,
     TransportError,
     shown,
 )
@@ -28,8 +26,8 @@ from harness.transport import transfer
 from harness.transport.connection import Connection
 from harness.transport.dialing import Jumps, open_connection
 from harness.transport.limits import Limits
-from harness.transport.process import SshProcess, last_lines
-from harness.transport.remote import COMMAND_TIMEOUT_S, MAX_OUTPUT_BYTES, Completed
+from harness.transport.process import SshProcess, last_lines, too_late, too_much
+from harness.transport.remote import COMMAND_TIMEOUT_S, Completed
 from harness.transport.shell import KILL_SCRIPT, MARK, command_line, new_mark
 from harness.transport.ssh_config import Endpoint, resolve
 
@@ -37,6 +35,9 @@ DIAL_WORKERS = 32
 """Handshakes at a time. They are bound by CPU, ours and often the jump host's: more only make each one slower."""
 
 KILL_TIMEOUT_S = 5.0
+
+SESSION_PAUSES_S = (0.05, 0.2)
+"""A command that has ended keeps its session until the host has heard that we know."""
 
 
 class SshRemote:
@@ -125,7 +126,7 @@ class SshRemote:
     def channel(self, what: str) -> Channel:
         """Open a session channel for `what`; raise ConnectionLost or TransportError."""
         try:
-            channel = self._connection.open_session(timeout=self._limits.silence_s)
+            channel = self._open(SESSION_PAUSES_S)
         except ChannelException as error:
             hint = "the host allows no more sessions at once (MaxSessions of its sshd_config)"
             raise TransportError(f"{what}: {error.text.lower()}: {hint}", host=self._host) from None
@@ -133,6 +134,14 @@ class SshRemote:
             raise self._broken(what, error) from None
         channel.settimeout(self._limits.silence_s)
         return channel
+
+    def _open(self, pauses: Sequence[float]) -> Channel:
+        """Open a session channel; a refused one again after each pause, as sessions may be about to end."""
+        for pause in pauses:
+            with suppress(ChannelException):
+                return self._connection.open_session(timeout=self._limits.silence_s)
+            time.sleep(pause)
+        return self._connection.open_session(timeout=self._limits.silence_s)
 
     def why_lost(self) -> str:
         """Return in words why the connection is gone."""
@@ -161,25 +170,14 @@ def _follow(process: SshProcess, stdin: memoryview, timeout_s: float, silence_s:
         now = time.monotonic()
         patience = deadline if silence_s is None else min(deadline, process.heard + silence_s)
         if now >= patience:
-            raise _too_late(process, timeout_s, silence_s, at_deadline=now >= deadline)
+            raise too_late(process, timeout_s, silence_s, at_deadline=now >= deadline)
         process.step(patience - now)
-        if process.unread_bytes >= MAX_OUTPUT_BYTES:
-            limit = f"{MAX_OUTPUT_BYTES >> 20} MiB"
-            raise CommandFailed(f"{process.what} said more than {limit}", host=process.host, exit_code=-9)
+        if process.full:
+            raise too_much(process)
         if left:
             left = process.feed(left)
             if not left:
                 process.close_stdin()
-
-
-def _too_late(
-    process: SshProcess, timeout_s: float, silence_s: float | None, *, at_deadline: bool
-) -> CommandTimeout | NoProgress:
-    said = last_lines(process.stderr_tail())
-    end = f"; it said last: {said}" if said else ""
-    if at_deadline:
-        return CommandTimeout(f"{process.what} still ran after {timeout_s:g} s{end}", host=process.host)
-    return NoProgress(f"{process.what} said nothing for {silence_s:g} s{end}", host=process.host)
 
 
 # --- connecting ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, cast
 from paramiko import Channel
 from paramiko.packet import Packetizer
 
-IDLE_WAKE_S = 1.0
+IDLE_WAKE_S = 0.5
 """How long the thread of a connection sleeps when nothing arrives: the grain of keep-alives."""
 
 READ_AHEAD_BYTES = 64 << 10
@@ -138,6 +138,7 @@ class ThriftyPacketizer(Packetizer):
         if self._wire.unanswered >= self._max_unanswered:
             silence = self._interval_s * self._max_unanswered
             raise TimeoutError(errno.ETIMEDOUT, f"no answer to keep-alives for {silence:g} s")
-        self._next_probe = now + self._interval_s
+        # On schedule, though the reader only looks now and then; not in a burst after a pause of this machine.
+        self._next_probe = max(self._next_probe + self._interval_s, now + self._interval_s / 2)
         if self._probe():
             self._wire.unanswered += 1

@@ -7,13 +7,16 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from harness.core.site import Access
+from harness.transport.local import LocalRemote
+from harness.transport.remote import Remote
 from harness.transport.ssh import SshRemote, connect
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
@@ -49,6 +52,14 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def running(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
     """Wait for something that other processes do."""
     deadline = time.monotonic() + seconds
@@ -69,7 +80,6 @@ class Server:
     process: subprocess.Popen[bytes]
     user_key: Path
     known_hosts: Path
-    extra: list[str] = field(default_factory=list)
 
     @property
     def access(self) -> Access:
@@ -87,10 +97,8 @@ class Server:
         self.process.kill()
         self.process.wait()
         for pid in running:
-            try:
+            with suppress(ProcessLookupError):
                 os.kill(pid, 9)
-            except ProcessLookupError:
-                pass
 
 
 Start = Callable[..., Server]
@@ -108,8 +116,8 @@ def start(tmp_path_factory, user_key) -> Iterator[Start]:
     """Start sshd with more lines of configuration; all are stopped at the end."""
     servers: list[Server] = []
 
-    def start_sshd(*lines: str, known: bool = True, port: int | None = None) -> Server:
-        server = launch(tmp_path_factory.mktemp("sshd"), user_key, lines, port or free_port())
+    def start_sshd(*lines: str, known: bool = True, inside: Sequence[str] = ()) -> Server:
+        server = launch(tmp_path_factory.mktemp("sshd"), user_key, lines, inside)
         servers.append(server)
         if known:
             key = " ".join(public(server.host_key).split()[:2])
@@ -121,15 +129,17 @@ def start(tmp_path_factory, user_key) -> Iterator[Start]:
         server.stop()
 
 
-def launch(folder: Path, user_key: Path, lines: tuple[str, ...], port: int) -> Server:
+def launch(folder: Path, user_key: Path, lines: Sequence[str], inside: Sequence[str]) -> Server:
     folder.chmod(0o700)
+    (folder / "home").mkdir()
+    port = free_port()
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # where sshd locks itself up before it knows the user
     host_key = keygen(folder / "host_key")
     (folder / "authorized").write_text(public(user_key) + "\n", encoding="utf-8")
     (folder / "config").write_text(configuration(folder, host_key, lines, port), encoding="utf-8")
     process = subprocess.Popen(
-        [str(SSHD), "-D", "-f", str(folder / "config"), "-E", str(folder / "log")],
+        [*inside, str(SSHD), "-D", "-f", str(folder / "config"), "-E", str(folder / "log")],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -147,7 +157,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def configuration(folder: Path, host_key: Path, lines: tuple[str, ...], port: int) -> str:
+def configuration(folder: Path, host_key: Path, lines: Sequence[str], port: int) -> str:
     return "\n".join(
         [
             *lines,
@@ -161,6 +171,7 @@ def configuration(folder: Path, host_key: Path, lines: tuple[str, ...], port: in
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
             "PermitRootLogin yes",
+            f"SetEnv HOME={folder / 'home'}",  # nothing is written to the home of who runs the tests
             "Subsystem sftp internal-sftp",
             "LogLevel VERBOSE",
             "",
@@ -178,6 +189,14 @@ def remote(server) -> Iterator[SshRemote]:
     remote = connect(server.access, "h1")
     yield remote
     remote.close()
+
+
+@pytest.fixture(params=["ssh", "local"])
+def machine(request) -> Iterator[Remote]:
+    """What holds for every machine is tested on each kind."""
+    machine = request.getfixturevalue("remote") if request.param == "ssh" else LocalRemote("h1")
+    yield machine
+    machine.close()
 
 
 @pytest.fixture(autouse=True)
