@@ -17,6 +17,9 @@ from pathlib import Path
 import yaml
 
 HERE = Path(__file__).parent
+ANY = "any"
+"""The shape of a test that names none: it runs on whatever fabric there is."""
+
 INTRODUCTION = """# Test plan
 
 Written by `python -m suites.plan_index`; change the tests or `plan.yaml`, not this file.
@@ -168,7 +171,7 @@ def _section(plan_id: str, entry: dict[str, str], claims: Sequence[Claim]) -> st
     lines += [_criterion(claim) for claim in claims if not claim.control]
     lines += ["", "Controls:", ""]
     lines += [f"- *{claim.control}*: {claim.criterion} (`{claim.name}`)" for claim in claims if claim.control]
-    shapes = sorted({claim.topology for claim in claims})
+    shapes = sorted({claim.topology or ANY for claim in claims})
     needs = sorted({need for claim in claims for need in claim.needs})
     return "\n".join([*lines, "", f"Topology: {', '.join(shapes)}. Needs: {', '.join(needs)}.", ""])
 

@@ -57,6 +57,14 @@ def test_renders_claims_beside_their_controls(tmp_path: Path) -> None:
     assert "Topology: dumbbell, star-9. Needs: ECN, PFC." in text
 
 
+def test_says_any_for_a_test_that_names_no_shape(tmp_path: Path) -> None:
+    anywhere = CONTROL.replace('@pytest.mark.topology("dumbbell")\n', "")
+    (tmp_path / "ecn").mkdir()
+    (tmp_path / "ecn" / "test_any.py").write_text(anywhere, encoding="utf-8")
+    text = plan_index.render([*suites(tmp_path, SUITE), *plan_index.read_suites(tmp_path / "ecn")], PLAN)
+    assert "Topology: any, star-9. Needs: ECN, PFC." in text
+
+
 @pytest.mark.parametrize(
     ("text", "plan", "message"),
     [

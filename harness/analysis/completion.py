@@ -1,0 +1,57 @@
+"""How work requests and flows came to their end, as numbers that limits can judge."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from harness.core.evidence import Missing, highest, lowest
+from harness.core.flow_results import FlowResult, FlowSet, FlowStatus, Known
+
+STATUS_CODES: Final = {
+    name: code
+    for code, name in enumerate((
+        "SUCCESS", "LOC_LEN_ERR", "LOC_QP_OP_ERR", "LOC_EEC_OP_ERR", "LOC_PROT_ERR", "WR_FLUSH_ERR",
+        "MW_BIND_ERR", "BAD_RESP_ERR", "LOC_ACCESS_ERR", "REM_INV_REQ_ERR", "REM_ACCESS_ERR", "REM_OP_ERR",
+        "RETRY_EXC_ERR", "RNR_RETRY_EXC_ERR", "LOC_RDD_VIOL_ERR", "REM_INV_RD_REQ_ERR", "REM_ABORT_ERR",
+        "INV_EECN_ERR", "INV_EEC_STATE_ERR", "FATAL_ERR", "RESP_TIMEOUT_ERR", "GENERAL_ERR",
+    ))
+}  # fmt: skip
+"""Completion status by name without IBV_WC_: `enum ibv_wc_status` of libibverbs."""
+
+
+def status_code(flow: FlowResult) -> Known:
+    """Return the number of the completion status that a flow ended with: 0 when it is done.
+
+    Missing when it neither completed nor failed, or when its status has no number.
+    """
+    if flow.status is FlowStatus.DONE:
+        return STATUS_CODES["SUCCESS"]
+    if flow.status is not FlowStatus.FAILED or flow.error is None:
+        return Missing(
+            f"flow {flow.name} is {flow.status.value.replace('_', ' ')}: it has no completion status"
+        )
+    return STATUS_CODES.get(
+        flow.error, Missing(f"flow {flow.name} ended with {flow.error}, which has no number")
+    )
+
+
+def failed_after_ps(flow: FlowResult) -> Known:
+    """Return the time in ps from the start of a flow that failed to its first error completion.
+
+    Hosts tell when each QP ended. Where nobody does, the run ended with the flow if it was the last one.
+    """
+    if flow.status is not FlowStatus.FAILED:
+        return Missing(f"flow {flow.name} did not fail")
+    ends = [qp.get("end_ps") for qp in flow.qps if qp.get("status") == FlowStatus.FAILED.value]
+    told = [end for end in ends if isinstance(end, int)]
+    if not told:
+        return flow.busy_ps
+    first: Known = lowest(told) - flow.start_ps
+    return first
+
+
+def start_skew_ps(flows: FlowSet) -> Known:
+    """Return the time in ps between the first and the last start of some flows."""
+    starts = [flow.start_ps for flow in flows]
+    skew: Known = highest(starts) - lowest(starts)
+    return skew

@@ -1,0 +1,62 @@
+"""A host that loses power takes its own flows along, in time, and nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness import KB, MS, Capability, HostDown, Nic, Qos, Scenario, at_least, equals, within
+from harness.analysis.completion import failed_after_ps, status_code
+from harness.analysis.transport import give_up_ps
+from harness.patterns.pair import Pair
+from harness.patterns.permutation import Permutation
+
+pytestmark = pytest.mark.needs(Capability.HOST_DOWN, Capability.REAL_VERBS)
+
+OFF = 600 * MS
+QOS = Qos(nic=Nic(mtu=4096, ack_timeout=14, retry_count=2))
+GAVE_UP = "IBV_WC_RETRY_EXC_ERR"
+LEAST = give_up_ps(14, 2) / 1e9
+LAW = "InfiniBand 9.7.6.1.3: R + 1 timeouts of T to 4 T each; and 250 ms until the power is off"
+
+
+def sending(**more):
+    """20 KB each 20 ms, for two seconds."""
+    return {"messages": 100, "interval": 20 * MS, **more}
+
+
+@pytest.mark.plan("RES-05")
+def test_the_peer_of_a_dead_host_gives_up_in_time(fabric, expect):
+    """The receiver loses power in mid-run: its sender is told within the time of the timer and its retries."""
+    down = HostDown(OFF, fabric.topology.hosts[-1])
+    traffic = Pair(20 * KB, **sending())
+    result = fabric.run(Scenario(traffic, qos=QOS, events=[down], may_fail=["*"], sample_every=10 * MS))
+
+    flow = result.flow("pair-0")
+    after = (failed_after_ps(flow) - OFF) / 1e9
+    expect("status", status_code(flow), equals(12, source=GAVE_UP))
+    expect("time to give up", after, within(LEAST, 4 * LEAST + 250, source=LAW), "ms")
+    expect(
+        "messages before the end", flow.messages_completed, at_least(15), source="one each 20 ms until then"
+    )
+
+
+@pytest.mark.plan("RES-05")
+def test_flows_of_other_hosts_go_on(fabric, expect):
+    """Of a ring of flows only the two of the dead host fail; all others complete."""
+    down = HostDown(OFF, fabric.topology.hosts[-1])
+    ring = Permutation(20 * KB, shift=1, **sending())
+    result = fabric.run(Scenario(ring, qos=QOS, events=[down], may_fail=["*"], sample_every=10 * MS))
+
+    done = sum(flow.status == "done" for flow in result.flows)
+    expect("flows done", done, equals(len(fabric.topology.hosts) - 2, source="those without the dead host"))
+
+
+@pytest.mark.plan("RES-05")
+@pytest.mark.negative_control("a host that keeps its power")
+def test_a_host_that_lives_is_noticed(fabric, expect):
+    """Without the power cut all flows complete, those of the host among them."""
+    ring = Permutation(20 * KB, shift=1, **sending())
+    result = fabric.run(Scenario(ring, qos=QOS, may_fail=["*"], sample_every=10 * MS))
+
+    done = sum(flow.status == "done" for flow in result.flows)
+    expect("flows done", done, equals(len(fabric.topology.hosts) - 2, source="those without the dead host"))
