@@ -6,6 +6,7 @@ from typing import Final
 
 from harness.core.evidence import Missing, highest, lowest
 from harness.core.flow_results import FlowResult, FlowSet, FlowStatus, Known
+from harness.core.result import RunResult
 
 STATUS_CODES: Final = {
     name: code
@@ -35,19 +36,19 @@ def status_code(flow: FlowResult) -> Known:
     )
 
 
-def failed_after_ps(flow: FlowResult) -> Known:
-    """Return the time in ps from the start of a flow that failed to its first error completion.
+def failed_after_ps(result: RunResult, name: str) -> Known:
+    """Return the time in ps from the posting of the message that failed to its error completion.
 
-    Hosts tell when each QP ended. Where nobody does, the run ended with the flow if it was the last one.
+    Hosts tell it. Where nobody does, the run ended with the flow if it was the last one, and the time is that
+    since the flow's start.
     """
+    flow = result.flow(name)
     if flow.status is not FlowStatus.FAILED:
-        return Missing(f"flow {flow.name} did not fail")
-    ends = [qp.get("end_ps") for qp in flow.qps if qp.get("status") == FlowStatus.FAILED.value]
-    told = [end for end in ends if isinstance(end, int)]
-    if not told:
-        return flow.busy_ps
-    first: Known = lowest(told) - flow.start_ps
-    return first
+        return Missing(f"flow {name} did not fail")
+    told = next((data.get("error_after_ps") for data in result.raw["flows"] if data["name"] == name), None)
+    if isinstance(told, int):
+        return told
+    return flow.busy_ps if result.simulated else Missing(f"nobody tells when flow {name} failed")
 
 
 def start_skew_ps(flows: FlowSet) -> Known:

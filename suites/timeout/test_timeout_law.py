@@ -54,7 +54,7 @@ def test_a_sender_without_answers_gives_up_in_time(fabric, expect, exponent, ret
     expect("status", status_code(flow), equals(12, source=GAVE_UP))
     expect("messages complete", flow.messages_completed, equals(0))
     expect("queue pairs that gave up", result.counters[Counter.RETRY_EXHAUSTED], equals(1))
-    expect("time to give up", failed_after_ps(flow) / 1e9, law(exponent, retries), "ms")
+    expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(exponent, retries), "ms")
     expect(
         "packets lost",
         result.counters[Counter.DROPS_INJECTED],
@@ -80,7 +80,7 @@ def test_a_dead_link_ends_a_flow_in_time(fabric, expect, verb, exponent, retries
     flow = result.flow("pair-0")
     expect("status", status_code(flow), equals(12, source=GAVE_UP))
     expect("queue pairs that gave up", result.counters[Counter.RETRY_EXHAUSTED], equals(1))
-    expect("time to give up", failed_after_ps(flow) / 1e9, law(exponent, retries), "ms")
+    expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(exponent, retries), "ms")
 
 
 @pytest.mark.plan("RTX-06")
@@ -92,7 +92,7 @@ def test_a_queue_pair_that_does_not_exist_never_answers(fabric, expect):
 
     flow = result.flow("pair-0")
     expect("status", status_code(flow), equals(12, source=GAVE_UP))
-    expect("time to give up", failed_after_ps(flow) / 1e9, law(13, 2), "ms")
+    expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(13, 2), "ms")
 
 
 @pytest.mark.plan("RTX-06")
@@ -103,7 +103,7 @@ def test_a_sender_that_waits_too_long_is_noticed(fabric, expect):
     scenario = Scenario(Pair(1024), qos=waiting(15, 1), events=[SILENCE], may_fail=["pair-0"], sample_every=0)
     result = fabric.run(scenario)
 
-    expect("time to give up", failed_after_ps(result.flow("pair-0")) / 1e9, law(12, 1), "ms")
+    expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(12, 1), "ms")
 
 
 @pytest.mark.plan("RTX-06")
@@ -114,5 +114,5 @@ def test_a_sender_that_gives_up_too_soon_is_noticed(fabric, expect):
     scenario = Scenario(Pair(1024), qos=waiting(13, 1), events=[SILENCE], may_fail=["pair-0"], sample_every=0)
     result = fabric.run(scenario)
 
-    expect("time to give up", failed_after_ps(result.flow("pair-0")) / 1e9, law(13, 6), "ms")
+    expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(13, 6), "ms")
     expect("packets lost", result.counters[Counter.DROPS_INJECTED], equals(7))

@@ -7,6 +7,7 @@ import pytest
 from harness.analysis.completion import STATUS_CODES, failed_after_ps, start_skew_ps, status_code
 from harness.core.evidence import is_missing
 from harness.core.flow_results import FlowResult, FlowSet, flow_result
+from harness.core.result import RunResult
 
 
 def flow(run_end_ps: int = 900, **keys: Any) -> FlowResult:
@@ -36,21 +37,25 @@ def test_no_status_is_no_number(status: str, error: str | None) -> None:
     assert is_missing(status_code(flow(status=status, error=error)))
 
 
-def test_time_to_failure_is_that_of_the_first_queue_pair_that_failed() -> None:
-    qps = [
-        {"status": "done", "end_ps": 150},
-        {"status": "failed", "end_ps": 700},
-        {"status": "failed", "end_ps": 400},
-    ]
-    assert failed_after_ps(flow(status="failed", qps=qps)) == 300
+def failed(*, simulated: bool, **keys: Any) -> RunResult:
+    data = {"name": "f", "status": "failed", "start_ps": 100, **keys}
+    return RunResult({}, {"format": 1, "simulated": simulated, "end_ps": 900, "flows": [data]})
 
 
-def test_time_to_failure_is_that_of_the_run_where_nobody_tells() -> None:
-    assert failed_after_ps(flow(status="failed", qps=[{"status": "failed", "end_ps": None}])) == 800
+def test_time_to_failure_is_what_hosts_tell() -> None:
+    assert failed_after_ps(failed(simulated=False, error_after_ps=300), "f") == 300
+
+
+def test_time_to_failure_is_that_of_the_run_on_the_simulator() -> None:
+    assert failed_after_ps(failed(simulated=True), "f") == 800
+
+
+def test_time_to_failure_that_no_host_tells_is_not_guessed() -> None:
+    assert is_missing(failed_after_ps(failed(simulated=False, error_after_ps=None), "f"))
 
 
 def test_a_flow_that_did_not_fail_has_no_time_to_failure() -> None:
-    assert is_missing(failed_after_ps(flow()))
+    assert is_missing(failed_after_ps(failed(simulated=True, status="done"), "f"))
 
 
 def test_start_skew_is_between_the_first_and_the_last_start() -> None:
