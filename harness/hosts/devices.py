@@ -76,7 +76,7 @@ def endpoint(name: str, wanted: RdmaPort, devices: Sequence[Said]) -> Endpoint:
         AgentFailed: the host has no such device, port or GID, or the port is down; it says what there is.
         ConfigError: the GID index that the site pins is of another kind than the site asks for.
     """
-    device, port = _port(name, wanted, devices)
+    device, port = find_port(name, wanted, devices)
     where = f"{name.partition(':')[0]}: {device['device']} port {port['port']}"
     state = str(port.get("state"))
     if "ACTIVE" not in state.upper():
@@ -87,7 +87,8 @@ def endpoint(name: str, wanted: RdmaPort, devices: Sequence[Said]) -> Endpoint:
     return Endpoint(name, device, port, gid, words)
 
 
-def _port(name: str, wanted: RdmaPort, devices: Sequence[Said]) -> tuple[Said, Said]:
+def find_port(name: str, wanted: RdmaPort, devices: Sequence[Said]) -> tuple[Said, Said]:
+    """Return the device and its port that a host port is; raise AgentFailed with what there is instead."""
     host = name.partition(":")[0]
     for device in devices:
         for port in device.get("ports") or ():
