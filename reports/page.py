@@ -14,6 +14,12 @@ from reports.text import clean, count, duration, one_line, shell_word
 from reports.view import CountView, FactView, LinkView, MeasurementView, PageView, PlanView, TestView
 
 STAMP = "SIMULATED"
+SOFTWARE_STAMP = "SOFTWARE RoCE"
+_MEANINGS = {
+    STAMP: "no frame of this run crossed real hardware",
+    SOFTWARE_STAMP: "real verbs on NICs made of software; speeds say nothing about hardware",
+}
+_DRIVERS, _SOFTWARE_DRIVERS = "RDMA drivers", frozenset({"rxe", "siw"})
 TITLE = "RoCE fabric validation"
 
 STYLES = {
@@ -48,7 +54,7 @@ def page_view(record: RunRecord) -> PageView:
     links = [_link(view) for view in tests]
     return PageView(
         title=TITLE,
-        stamp=STAMP if is_simulated(record) else "",
+        stamp=stamp_of(record),
         conclusion=conclusion(record),
         style=STYLES[worst_outcome(record)] if record.tests else "invalid",
         counts=count_views(record),
@@ -64,6 +70,24 @@ def page_view(record: RunRecord) -> PageView:
 def is_simulated(record: RunRecord) -> bool:
     """Whether any result of the session came from a simulator."""
     return record.simulated or any(test.simulated for test in record.tests)
+
+
+def is_software(record: RunRecord) -> bool:
+    """Whether some NIC of the session was software on an ordinary one."""
+    drivers = record.versions.get(_DRIVERS, "").split(", ")
+    return not _SOFTWARE_DRIVERS.isdisjoint(drivers)
+
+
+def stamp_of(record: RunRecord) -> str:
+    """What a reader must know before any figure: a model made it, or software NICs did; "" for hardware."""
+    if is_simulated(record):
+        return STAMP
+    return SOFTWARE_STAMP if is_software(record) else ""
+
+
+def meaning_of(stamp: str) -> str:
+    """The stamp and what it means, in a sentence."""
+    return f"{stamp}: {_MEANINGS[stamp]}"
 
 
 def worst_outcome(record: RunRecord) -> Outcome:
@@ -224,7 +248,7 @@ def _file_of(test: TestRecord) -> str:
 
 def _facts(record: RunRecord) -> tuple[FactView, ...]:
     facts = [
-        ("Fabric", f"{record.fabric} ({STAMP.lower()})" if is_simulated(record) else record.fabric),
+        ("Fabric", f"{record.fabric} ({_in_words(stamp)})" if (stamp := stamp_of(record)) else record.fabric),
         (
             "Topology",
             ", ".join(sorted({test.topology for test in record.tests if test.topology})) or record.topology,
@@ -236,6 +260,10 @@ def _facts(record: RunRecord) -> tuple[FactView, ...]:
         ("Command", " ".join(shell_word(one_line(word)) for word in record.command)),
     ]
     return tuple(FactView(name, one_line(text)) for name, text in facts if text)
+
+
+def _in_words(stamp: str) -> str:
+    return " ".join(word if word == "RoCE" else word.lower() for word in stamp.split())
 
 
 def _moment(text: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TextIO
 
 from harness.core.record import RunRecord
-from reports.page import page_view
+from reports.page import meaning_of, page_view
 from reports.table import cut, display_width, measurement_table, pad
 from reports.text import plain_spaces
 from reports.view import PageView, TestView
@@ -42,7 +42,7 @@ class TerminalReporter:
     def lines(self, page: PageView) -> Iterator[str]:
         """The report, line by line, without line ends."""
         if page.stamp:
-            yield from self._sentence(f"{page.stamp}: no frame of this run crossed real hardware", 36)
+            yield from self._sentence(meaning_of(page.stamp), 36)
         for warning in page.warnings:
             yield from self._sentence(f"! {warning}", 33)
         for test in self._listed(page):

@@ -40,8 +40,8 @@ class Recorder:
 
     def add(self, finished: Finished) -> None:
         """Append a test; it is on disk when this returns. Raises ConfigError when the folder cannot be written to."""
+        self._versions = {**self._versions, **finished.versions}
         if self._writer is None:
-            self._versions = {**self._versions, **finished.versions}
             self._simulated = self._simulated or finished.test.simulated
             self._writer = RecordWriter(self._settings.folder / JOURNAL_FILE, self._header())
             self._link_latest()
@@ -65,7 +65,9 @@ class Recorder:
         else:
             self._writer.close()
         record = record_files.load(self._writer.path)
-        return replace(record, simulated=self._simulated or any(test.simulated for test in record.tests))
+        simulated = self._simulated or any(test.simulated for test in record.tests)
+        # the first test may have been skipped: what the fabric is made of is known since a later one
+        return replace(record, simulated=simulated, versions=self._versions)
 
     def write_documents(self, record: RunRecord) -> Path:
         """Write the record as one document and as a page; return the path of the page."""

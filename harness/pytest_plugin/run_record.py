@@ -14,6 +14,7 @@ from harness.core.events import event_to_fields
 from harness.core.evidence import Missing
 from harness.core.pattern_files import pattern_name
 from harness.core.record import Figure, ScenarioRecord, SeriesRecord
+from harness.pytest_plugin.host_facts import facts_of, figures_of, not_offered
 from harness.pytest_plugin.thresholds import threshold_figures
 from reports.decimate import decimate, decimate_table
 
@@ -88,11 +89,11 @@ def _asked(place: Place, scenario: Scenario, wall_s: float) -> ScenarioRecord:
 
 
 def tool_of(result: RunResult) -> dict[str, str]:
-    """Name and version of what made the result, as it says itself; nothing when it does not."""
-    tool = result.raw.get("simulator")
+    """Name and version of what made the result, as it says itself, and what its hosts are; nothing when it does not."""
+    tool = result.raw.get("simulator") or result.raw.get("executor")
     if not isinstance(tool, dict) or not {"name", "version"} <= tool.keys():
         return {}
-    return {str(tool["name"]): str(tool["version"])}
+    return {str(tool["name"]): str(tool["version"]), **facts_of(result)}
 
 
 def title_of(scenario: Scenario) -> str:
@@ -124,10 +125,15 @@ def _event_line(fields: Mapping[str, object]) -> str:
 
 def _figures(result: RunResult) -> tuple[Figure, ...]:
     figures = [Figure("goodput", result.goodput_gbps, "Gb/s")]
-    figures += [Figure(name, result.counters[counter], unit) for name, counter, unit in _COUNTERS]
+    figures += [
+        Figure(name, result.counters[counter], unit)
+        for name, counter, unit in _COUNTERS
+        if counter.key not in not_offered(result)
+    ]
     end = result.end_ps
     duration = end if isinstance(end, Missing) else end / 1e9
-    return (*figures, Figure("duration of the run", duration, "ms"), *threshold_figures(result.job))
+    whole = Figure("duration of the run", duration, "ms")
+    return (*figures, whole, *figures_of(result), *threshold_figures(result.job))
 
 
 def series_records(series: Series) -> list[SeriesRecord]:

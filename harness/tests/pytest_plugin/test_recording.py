@@ -64,6 +64,19 @@ def test_it(fabric, expect, drops):
     )
 
 
+def test_tools_that_show_up_late_are_in_the_record(lab: Lab) -> None:
+    session = lab.run("""
+def test_first(fabric, expect):
+    pytest.skip("nothing of the fabric was seen yet")
+
+def test_later(fabric, expect):
+    fabric.run(scenario())
+    expect("x", 1, equals(1))
+""")
+    document = record_files.load(session.folder / "record.json")
+    assert document.versions["fake-sim"] == "9.9"
+
+
 def test_the_header_names_fabric_topology_seed_and_versions(lab: Lab) -> None:
     session = lab.run(ONE_OF_EACH, "--seed", "7", "--topology", "dumbbell", "-k", "good")
     assert "fabric: fake, topology dumbbell, seed 7" in session.stdout

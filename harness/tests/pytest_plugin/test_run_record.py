@@ -104,3 +104,11 @@ def test_the_allowed_rate_is_kept_only_where_something_controls_it(tmp_path) -> 
     for algorithm, names in (("none", ["goodput_bps"]), ("mlx5", ["goodput_bps", "cc_rate_bps"])):
         result = RunResult({"nic": {"cc": {"algorithm": algorithm}}}, raw, tmp_path)
         assert [part.name for part in finished_run(PLACE, scenario(), result, 0.1).series] == names
+
+
+def test_counters_that_devices_do_not_have_are_no_figures() -> None:
+    raw = {"format": 1, "simulated": False, "ended": "done", "hosts": {"start_skew_ps": 10**9}}
+    raw["not_offered"] = {"host": ["cnp_sent"], "switch": ["queue_max"]}
+    names = {figure.name for figure in finished_run(PLACE, scenario(), RunResult({}, raw), 0.5).figures}
+    assert {"goodput", "frames dropped", "start skew"} <= names
+    assert names.isdisjoint({"CNPs", "deepest queue"})

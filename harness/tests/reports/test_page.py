@@ -125,6 +125,18 @@ def test_simulated_is_stamped_only_where_it_is_true() -> None:
     assert page_view(mixed).stamp == "SIMULATED"
 
 
+def test_software_nics_are_stamped() -> None:
+    tests = tuple(replace(test, simulated=False, runs=()) for test in sample.record().tests)
+    versions = {"RDMA drivers": "mlx5_core, rxe", "host h1": "rxe0 (rxe)"}
+    record = sample.record(simulated=False, tests=tests, versions=versions, fabric="vmlab")
+    assert page_view(record).stamp == "SOFTWARE RoCE"
+    text = parsed(record).text
+    assert "vmlab (software RoCE)" in text
+    assert "rxe0 (rxe)" in text
+    hardware = replace(record, versions={"RDMA drivers": "mlx5_core"})
+    assert page_view(hardware).stamp == ""
+
+
 def test_a_damaged_record_says_so() -> None:
     text = parsed(sample.record(problems=("the last line is cut",), finished=None)).text
     assert "the last line is cut" in text
