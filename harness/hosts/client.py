@@ -17,6 +17,7 @@ from typing import Any
 from harness.core.errors import (
     AgentFailed,
     AgentLost,
+    CommandFailed,
     CommandTimeout,
     ConnectionLost,
     HarnessError,
@@ -178,10 +179,9 @@ class AgentClient:
     def close(self, timeout_s: float = 2.0) -> None:
         """End the agent: the end of its input makes it tear everything down; SIGKILL when that takes long."""
         self._closing = True
-        try:
-            self._process.close_stdin()
-            self._process.wait(timeout_s)
-        except TransportError:
+        self._process.close_stdin()
+        self._reader.join(timeout_s)  # it sees the end of what the agent says
+        if self._reader.is_alive():
             self._process.kill()
         self.lose("was ended")
 
@@ -258,6 +258,8 @@ class AgentClient:
         return f"{how}: {words[-1]}" if words else how
 
     def _why(self, error: TransportError) -> str:
+        if isinstance(error, CommandFailed):
+            return f"{exit_text(error.exit_code)}{f': {error.detail}' if error.detail else ''}"
         return f"is cut off: {error.message}"
 
 

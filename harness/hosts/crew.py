@@ -75,6 +75,7 @@ class Crew:
         self._dial = dial
         self._power = power
         self._archive = archive
+        self._closed = False
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -156,7 +157,8 @@ class Crew:
         return errors
 
     def close(self) -> None:
-        """End all agents and connections; never raises."""
+        """End all agents and connections, for good; never raises."""
+        self._closed = True
         living = self.living()
         attempt(
             living,
@@ -206,6 +208,9 @@ class Crew:
         archive = agent_archive() if self._archive is None else self._archive
         path = remote.deploy(archive, ARCHIVE)
         process = remote.start([self.site.python(host), path])
+        if self._closed:  # another host failed meanwhile, and everything was given up
+            process.kill()
+            return
         client = AgentClient(host, process, self.events.put)
         problem = client.hello.get("pyverbs_error")
         if client.hello.get("pyverbs") is None:

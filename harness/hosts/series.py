@@ -40,12 +40,13 @@ def write_series(
 ) -> dict[str, Any] | None:
     """Write goodput by flow into `folder` and return the `series` of a result; None when nothing is known.
 
-    The interval is the one asked for, but never shorter than agents sample. A flow that nobody knows anything
+    The interval is the one asked for, but never shorter than agents sample; a last one that is not whole is left
+    out, unless it is the only one. A flow that nobody knows anything
     about has NaN throughout: not 0.
     """
     every = max(sample_every_ps, progress_ms(sample_every_ps) * 10**9)
-    rows = min(-(-end_ps // every), MOST_SAMPLES)
-    if rows < 1 or all(known is None or not known[1] for known in flows.values()):
+    rows = min(max(1, end_ps // every), MOST_SAMPLES)
+    if all(known is None or not known[1] for known in flows.values()):
         return None
     grid = np.arange(1, rows + 1, dtype=np.int64) * every
     columns = [_goodput(grid, every, known, t0_ns) for known in flows.values()]

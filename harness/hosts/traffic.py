@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,9 @@ Progress = Callable[[float, int], None]
 
 TICK_S = 0.25
 """The longest time between two looks at pulses and deadlines."""
+
+REPORT_NS = 100_000_000
+"""Progress is reported at most each 0.1 s."""
 
 START_GRACE_S = 5.0
 """An agent that has not started so long after the agreed instant never will."""
@@ -74,6 +78,7 @@ class Traffic:
         self._acked: dict[str, int] = {}
         self._sent_ns: int | None = None
         self._stopped_ns: int | None = None
+        self._reported_ns = 0
 
     def follow(self) -> Course:
         """Return when every host that is not powered off has given its results.
@@ -84,11 +89,10 @@ class Traffic:
             HarnessError: an event of the scenario could not be carried out.
         """
         while self._awaited():
-            try:
+            with suppress(queue.Empty):
                 self._hear(self._crew.events.get(timeout=TICK_S))
-            except queue.Empty:
-                self._report()
             self._check()
+            self._report()
         return self.course
 
     def _awaited(self) -> set[str]:
@@ -164,8 +168,10 @@ class Traffic:
             )
 
     def _report(self) -> None:
-        if self._progress is None:
+        now = time.monotonic_ns()
+        if self._progress is None or now < self._reported_ns + REPORT_NS:
             return
-        elapsed_ns = max(0, time.monotonic_ns() - self._t0_ns)
+        self._reported_ns = now
+        elapsed_ns = max(0, now - self._t0_ns)
         done = sum(self._acked.values()) / self._whole if self._whole else elapsed_ns / self._limit_ns
         self._progress(min(1.0, done), elapsed_ns * 1000)
