@@ -13,8 +13,8 @@ from harness.core.errors import CommandFailed, CommandTimeout, ConnectionLost, N
 from harness.transport.connection import Connection, end_is_known
 from harness.transport.remote import MAX_OUTPUT_BYTES, STDERR_TAIL_BYTES
 
-DEATH_S = 2.0
-"""How long a killed command may take to be reported dead."""
+KILL_PAUSES_S = (0.1, 0.3, 1.0)
+"""How long a killed command may take to be reported dead, before it is killed again."""
 
 CHUNK_BYTES = 32 << 10
 """One read of a channel: paramiko's largest packet."""
@@ -93,9 +93,11 @@ class SshProcess:
 
     def kill(self) -> None:
         """End it and its children."""
-        if not self._channel.exit_status_ready():
+        for patience in KILL_PAUSES_S:  # a command that was started this moment may not carry its mark yet
+            if self._channel.exit_status_ready():
+                break
             self._kill()
-            self._channel.status_event.wait(DEATH_S)
+            self._channel.status_event.wait(patience)
         self._channel.close()
 
     # --- for SshRemote.run ------------------------------------------------------------------------------

@@ -145,7 +145,8 @@ def _jump(
     """Return one jump host of a chain; only the first may have a jump host of its own in the configuration."""
     user, name, port = _parsed_jump(jump)
     if name in seen or len(seen) > MAX_JUMPS:
-        raise ConfigError("ProxyJump leads back to itself", value=" → ".join((*reversed(seen), name)))
+        hint = f"give Host {name} a 'ProxyJump none', as OpenSSH wants it too"
+        raise ConfigError("ProxyJump leads back to itself", value=" via ".join((*seen, name)), hint=hint)
     options = _lookup(config, name)
     if first:
         via = _via(config, options, name, (*seen, name))

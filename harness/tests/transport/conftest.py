@@ -46,9 +46,10 @@ def free_port() -> int:
 def children(pid: int) -> list[int]:
     """The processes that a process started, deep."""
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text(encoding="utf-8").split():
-            found += [int(child), *children(int(child))]
+    with suppress(FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text(encoding="utf-8").split():
+                found += [int(child), *children(int(child))]
     return found
 
 
@@ -172,7 +173,11 @@ def configuration(folder: Path, host_key: Path, lines: Sequence[str], port: int)
             "KbdInteractiveAuthentication no",
             "PermitRootLogin yes",
             f"SetEnv HOME={folder / 'home'}",  # nothing is written to the home of who runs the tests
-            "Subsystem sftp internal-sftp",
+            *(
+                []
+                if any(line.startswith("Subsystem") for line in lines)
+                else ["Subsystem sftp internal-sftp"]
+            ),
             "LogLevel VERBOSE",
             "",
         ]
