@@ -32,7 +32,7 @@ try:
     talking.readline(5)
     subprocess.run(["nft", "-f", "-"], input=rules.replace("PORT", port), text=True, check=True)
     started = time.monotonic()
-    talking.write(b"never arrives\n")
+    talking.write(b"never arrives\\n")
     silent.readline(30)
 except TransportError as error:
     print(json.dumps([type(error).__name__, str(error), time.monotonic() - started, remote.alive]))
