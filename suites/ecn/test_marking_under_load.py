@@ -42,7 +42,7 @@ def bottleneck(fabric):
 
 
 @pytest.mark.plan("ECN-03", "ECN-04")
-@pytest.mark.parametrize("verb", ["write", "send"])
+@pytest.mark.parametrize("verb", ["write", pytest.param("send", marks=pytest.mark.slow)])
 def test_a_long_queue_is_marked(fabric, expect, verb):
     """A link slower than the sender: the queue stands above Kmax, packets are marked, none is dropped."""
     traffic = Pair(8 * KiB, verb=verb, messages=128, max_outstanding=8)

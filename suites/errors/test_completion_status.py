@@ -23,14 +23,14 @@ RECORDED = "evidence: what the device adds of its own"
     ("fault", "verb", "status", "source"),
     [
         (Fault.BAD_RKEY, "write", 10, REM_ACCESS),
-        (Fault.BAD_RKEY, "read", 10, REM_ACCESS),
+        pytest.param(Fault.BAD_RKEY, "read", 10, REM_ACCESS, marks=pytest.mark.slow),
         (Fault.BAD_ADDRESS, "write", 10, REM_ACCESS),
         (Fault.NO_REMOTE_WRITE, "write_imm", 10, REM_ACCESS),
         (Fault.NO_REMOTE_READ, "read", 10, REM_ACCESS),
         (Fault.LONG_SEND, "send", 9, REM_INV_REQ),
         (Fault.BAD_LKEY, "write", 4, LOC_PROT),
-        (Fault.BAD_LKEY, "send", 4, LOC_PROT),
-        (Fault.NO_RECEIVER, "send", 12, RETRY_EXC),
+        pytest.param(Fault.BAD_LKEY, "send", 4, LOC_PROT, marks=pytest.mark.slow),
+        pytest.param(Fault.NO_RECEIVER, "send", 12, RETRY_EXC, marks=pytest.mark.slow),
     ],
 )
 def test_a_fault_has_its_status(fabric, expect, fault, verb, status, source):
@@ -45,7 +45,7 @@ def test_a_fault_has_its_status(fabric, expect, fault, verb, status, source):
 
 
 @pytest.mark.plan("RTX-08")
-@pytest.mark.parametrize("verb", ["compare_swap", "fetch_add"])
+@pytest.mark.parametrize("verb", ["fetch_add", pytest.param("compare_swap", marks=pytest.mark.slow)])
 def test_a_forbidden_atomic_has_its_status(fabric, expect, verb):
     """An atomic on memory that does not allow it ends with a remote access error."""
     traffic = Pair(8, verb=verb, verbs=VerbsOptions(fault=Fault.NO_REMOTE_ATOMIC))

@@ -19,7 +19,7 @@ TIME = "ours: a control channel of a few round trips; hardware needs 0.8 to 1.8 
     ("recover", "fault", "verb"),
     [
         ("reset", Fault.BAD_RKEY, "write"),
-        ("rebuild", Fault.BAD_RKEY, "write"),
+        pytest.param("rebuild", Fault.BAD_RKEY, "write", marks=pytest.mark.slow),
         ("reset", Fault.LONG_SEND, "send"),
         ("rebuild", Fault.NO_RECEIVER, "read"),
     ],

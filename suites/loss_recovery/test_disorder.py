@@ -18,7 +18,7 @@ SLOWER = "ours: go-back-N repeats a round trip of packets for each loss, 1 / (1 
 
 @pytest.mark.plan("RTX-10")
 @pytest.mark.needs(Capability.PACKET_DELAY)
-@pytest.mark.parametrize("verb", ["write", "send"])
+@pytest.mark.parametrize("verb", ["write", pytest.param("send", marks=pytest.mark.slow)])
 def test_a_late_packet_is_taken_for_a_loss_once(fabric, expect, verb):
     """One packet is overtaken by those behind it: one NAK, the late copy counts as duplicate, all bytes arrive once."""
     late = Impair(0, "pair-0", "delay", packets=(10,), delay=100 * MS)
@@ -49,7 +49,7 @@ def test_packets_that_come_twice_are_taken_once(fabric, expect):
 
 @pytest.mark.plan("RTX-05")
 @pytest.mark.needs(Capability.PACKET_CORRUPT)
-@pytest.mark.parametrize("verb", ["write", "send"])
+@pytest.mark.parametrize("verb", ["write", pytest.param("send", marks=pytest.mark.slow)])
 def test_a_broken_packet_is_discarded(fabric, expect, verb):
     """A packet with a wrong ICRC is as good as lost: the next one makes a NAK, and all bytes arrive."""
     broken = Impair(0, "pair-0", "corrupt", packets=(30,))

@@ -26,7 +26,9 @@ BY_TIMER = "InfiniBand 9.7.6.1.3: between T and 4 T, T = 4.096 us * 2^t; and T f
 
 
 @pytest.mark.plan("RTX-01", "RTX-02")
-@pytest.mark.parametrize(("verb", "lost"), [("write", 1), ("write", 30), ("send", 17)])
+@pytest.mark.parametrize(
+    ("verb", "lost"), [("write", 1), ("send", 17), pytest.param("write", 30, marks=pytest.mark.slow)]
+)
 def test_a_lost_packet_is_told_by_a_nak(fabric, expect, verb, lost):
     """One packet is lost: one NAK, and all bytes are there before any timer could have found it."""
     drop = Impair(0, "pair-0", "drop", packets=(lost,))
@@ -83,7 +85,7 @@ def test_a_packet_lost_twice_waits_for_the_timer(fabric, expect):
 
 
 @pytest.mark.plan("RTX-04")
-@pytest.mark.parametrize("lost", [0, 30])
+@pytest.mark.parametrize("lost", [30, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_lost_response_is_asked_for_again(fabric, expect, lost):
     """A response to a read is lost: the requester asks again, without waiting for its timer."""
     drop = Impair(0, "pair-0", "drop", packets=(lost,))

@@ -31,7 +31,10 @@ def flap(fabric):
 
 
 @pytest.mark.plan("RES-01")
-@pytest.mark.parametrize("verb", ["write", "send", "read"])
+@pytest.mark.parametrize(
+    "verb",
+    ["write", pytest.param("send", marks=pytest.mark.slow), pytest.param("read", marks=pytest.mark.slow)],
+)
 def test_a_flap_costs_the_outage_and_no_data(fabric, expect, verb):
     """The link is away for 300 ms: every message completes, no byte is lost, the longest waits for about that long."""
     traffic = Pair(20 * KB, verb=verb, messages=150, interval=10 * MS)

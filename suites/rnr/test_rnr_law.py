@@ -29,7 +29,9 @@ def law(code, retries):
 
 
 @pytest.mark.plan("RTX-07")
-@pytest.mark.parametrize("retries", [0, 1, 6])
+@pytest.mark.parametrize(
+    "retries", [6, pytest.param(0, marks=pytest.mark.slow), pytest.param(1, marks=pytest.mark.slow)]
+)
 def test_sixteen_receives_are_good_for_sixteen_sends(fabric, expect, retries):
     """Of 32 sends 16 complete; the next is refused once and after each wait again, and ends with its status."""
     sends = Pair(1024, verb="send", messages=32, recv_depth=16)
@@ -44,7 +46,15 @@ def test_sixteen_receives_are_good_for_sixteen_sends(fabric, expect, retries):
 
 
 @pytest.mark.plan("RTX-07")
-@pytest.mark.parametrize(("code", "retries"), [(20, 6), (22, 3), (24, 2), (26, 1)])
+@pytest.mark.parametrize(
+    ("code", "retries"),
+    [
+        (20, 6),
+        (24, 2),
+        pytest.param(22, 3, marks=pytest.mark.slow),
+        pytest.param(26, 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_refused_send_gives_up_in_time(fabric, expect, code, retries):
     """The second of two sends meets no receive: it ends after the waits of its retries, and no sooner."""
     result = fabric.run(Scenario(TWO_FOR_ONE, qos=starved(code, retries), may_fail=["pair-0"]))

@@ -42,7 +42,16 @@ def law(exponent, retries):
 
 @pytest.mark.plan("RTX-06")
 @pytest.mark.needs(Capability.PACKET_DROP)
-@pytest.mark.parametrize(("exponent", "retries"), [(10, 1), (10, 6), (12, 3), (14, 4), (16, 1)])
+@pytest.mark.parametrize(
+    ("exponent", "retries"),
+    [
+        (10, 6),
+        (12, 3),
+        (16, 1),
+        pytest.param(10, 1, marks=pytest.mark.slow),
+        pytest.param(14, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_a_sender_without_answers_gives_up_in_time(fabric, expect, exponent, retries):
     """Nothing of the flow arrives: it ends with its status after R + 1 timeouts."""
     scenario = Scenario(

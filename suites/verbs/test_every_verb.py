@@ -28,7 +28,14 @@ def packets(sizes, mtu):
 
 @pytest.mark.plan("VERB-01", "MTU-01")
 @pytest.mark.parametrize(
-    ("verb", "mtu"), [("write", 256), ("write", 4096), ("read", 1024), ("read", 4096), ("send", 2048)]
+    ("verb", "mtu"),
+    [
+        ("write", 256),
+        ("read", 4096),
+        ("send", 2048),
+        pytest.param("write", 4096, marks=pytest.mark.slow),
+        pytest.param("read", 1024, marks=pytest.mark.slow),
+    ],
 )
 def test_reliable_messages_of_every_size_arrive(fabric, expect, verb, mtu):
     """Writes, reads and sends of 1 B to 64 KB and a byte: all complete, all bytes arrive, in packets of the MTU."""
@@ -51,7 +58,7 @@ def test_reliable_messages_of_every_size_arrive(fabric, expect, verb, mtu):
 
 
 @pytest.mark.plan("VERB-01")
-@pytest.mark.parametrize("verb", ["write", "read", "send"])
+@pytest.mark.parametrize("verb", ["write", "read", pytest.param("send", marks=pytest.mark.slow)])
 def test_a_mebibyte_arrives(fabric, expect, verb):
     """Four messages of 1 MiB in packets of 4096 B arrive whole."""
     qos = Qos(nic=Nic(mtu=4096, ack_timeout=PATIENT))

@@ -21,11 +21,11 @@ CHECKED = "every byte sent, compared at the far end"
         ("rc", "write", 1024),
         ("rc", "write_imm", 4096),
         ("rc", "read", 2048),
-        ("rc", "send", 4096),
+        pytest.param("rc", "send", 4096, marks=pytest.mark.slow),
         ("rc", "send_imm", 256),
         ("uc", "write", 4096),
-        ("uc", "write_imm", 2048),
-        ("uc", "send", 1024),
+        pytest.param("uc", "write_imm", 2048, marks=pytest.mark.slow),
+        pytest.param("uc", "send", 1024, marks=pytest.mark.slow),
         ("uc", "send_imm", 4096),
     ],
 )
@@ -44,7 +44,7 @@ def test_every_byte_is_right(fabric, expect, transport, verb, mtu):
 
 
 @pytest.mark.plan("VERB-02")
-@pytest.mark.parametrize("verb", ["send", "send_imm"])
+@pytest.mark.parametrize("verb", ["send_imm", pytest.param("send", marks=pytest.mark.slow)])
 def test_every_datagram_is_right(fabric, expect, verb):
     """Datagrams of 1 B to the MTU arrive with the bytes that were sent."""
     sizes = (1, 511, 1023, 1024)
@@ -84,7 +84,7 @@ def test_atomics_count_each_operation_once(fabric, expect, verb):
     ("verb", "action", "delay"),
     [
         ("write", "corrupt", None),
-        ("send", "corrupt", None),
+        pytest.param("send", "corrupt", None, marks=pytest.mark.slow),
         ("read", "drop", None),
         ("send_imm", "duplicate", None),
         ("write_imm", "delay", 20 * MS),

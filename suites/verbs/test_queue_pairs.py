@@ -14,7 +14,9 @@ STINGY = Qos(nic=Nic(rnr_retry=0))
 
 
 @pytest.mark.plan("VERB-04")
-@pytest.mark.parametrize(("verb", "qps"), [("write", 64), ("send", 32), ("read", 32)])
+@pytest.mark.parametrize(
+    ("verb", "qps"), [("write", 64), ("send", 32), pytest.param("read", 32, marks=pytest.mark.slow)]
+)
 def test_many_queue_pairs_each_deliver(fabric, expect, verb, qps):
     """Messages of 32 to 64 queue pairs at once all arrive; nobody is refused and nobody gives up."""
     traffic = Pair(4 * KiB, verb=verb, qps=qps, messages=4)
@@ -30,7 +32,7 @@ def test_many_queue_pairs_each_deliver(fabric, expect, verb, qps):
 
 @pytest.mark.plan("VERB-05")
 @pytest.mark.needs(Capability.SRQ)
-@pytest.mark.parametrize("qps", [1, 8])
+@pytest.mark.parametrize("qps", [8, pytest.param(1, marks=pytest.mark.slow)])
 def test_queue_pairs_share_receives(fabric, expect, qps):
     """Sends of several queue pairs take receives from one shared queue, and each byte is right."""
     traffic = Pair(4 * KiB, verb="send", qps=qps, messages=8, verbs=VerbsOptions(srq=True))
