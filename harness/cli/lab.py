@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from harness.bindings.vmlab.lab import RunningLab
+    from harness.bindings.vmlab import RunningLab
 
 DEFAULT_TOPOLOGY = "softroce-2"
 LOG_LINES = 40
@@ -78,8 +78,9 @@ def status() -> None:
     """Show the labs that are up and their guests."""
     from rich.table import Table
 
-    from harness.bindings.vmlab.lab import Lab, labs
+    from harness.bindings.vmlab import Lab
     from harness.bindings.vmlab.layout import Layout
+    from harness.bindings.vmlab.state import labs
     from harness.cli.console import stdout
 
     table = Table("lab", "node", "state", "ssh port", "pid", "ends", box=None, padding=(0, 2), pad_edge=False)
@@ -158,8 +159,9 @@ Examples:
 @click.option("--force", is_flag=True, help="Also a lab that another process uses.")
 def down(name: str | None, every: bool, force: bool) -> None:
     """Power the guests off: only those that the lab started."""
-    from harness.bindings.vmlab.lab import labs, stop
     from harness.bindings.vmlab.layout import Layout
+    from harness.bindings.vmlab.state import labs
+    from harness.bindings.vmlab.teardown import stop
 
     layout = Layout.find()
     names = [state.name for state in labs(layout)] if every else [name or _the_name(None)]
@@ -178,8 +180,8 @@ def _the_lab(name: str | None) -> RunningLab:
 
 def _the_name(name: str | None) -> str:
     """The lab that is meant: the one named, or the only one that is up."""
-    from harness.bindings.vmlab.lab import labs
     from harness.bindings.vmlab.layout import Layout
+    from harness.bindings.vmlab.state import labs
 
     if name is not None:
         return name

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.bindings.vmlab.errors import GuestError, LabBusy, LabError
-from harness.bindings.vmlab.lab import Guest, Lab, RunningLab
+from harness.bindings.vmlab.lab import Lab
 from harness.bindings.vmlab.plan import offers
+from harness.bindings.vmlab.running import Guest, RunningLab
 
 __all__ = ["Guest", "GuestError", "Lab", "LabBusy", "LabError", "RunningLab", "offers"]

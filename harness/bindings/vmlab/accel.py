@@ -30,7 +30,7 @@ def choose_accel(layout: Layout, image: Image, say: Callable[[str], None]) -> Ac
     """
     if forced := os.environ.get("ROCE_LAB_ACCEL"):
         return Accel(forced)
-    key = [boot_id(), qemu_version(), image.digest, os.access(KVM_DEVICE, os.R_OK | os.W_OK)]
+    key = [boot_id(), qemu_version(), image.digest, image.build_id, os.access(KVM_DEVICE, os.R_OK | os.W_OK)]
     cache = layout.folder() / "accel.json"
     if (known := _read(cache, key)) is not None:
         return known

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.bindings.vmlab.identity import rdma_device
 from harness.bindings.vmlab.keys import Keys
 from harness.bindings.vmlab.plan import GuestPlan, Plan
-from harness.core.site import RdmaPort, Site, SiteDefaults, SiteHost, SiteSwitch
+from harness.core.site import Access, RdmaPort, Site, SiteDefaults, SiteHost, SiteSwitch
 
 LOOPBACK = "127.0.0.1"
 
@@ -34,27 +34,19 @@ def _switch(guest: GuestPlan, ssh_port: int) -> SiteSwitch:
     return SiteSwitch(os="linux", ports={n.port: n.port for n in guest.nics}, address=LOOPBACK, port=ssh_port)
 
 
-def ssh_files(site: Site, folder: Path) -> None:
+def ssh_files(site: Site, keys: Keys, folder: Path) -> None:
     """Write `known_hosts` and `ssh_config` (`ssh -F <folder>/ssh_config h1`) for the nodes of a site."""
-    nodes = (*site.hosts, *site.switches)
-    accesses = {node: site.access(node) for node in nodes}
-    key = Keys(_key_folder(site)).host_public.read_text().rsplit(" ", 1)[0]
+    accesses = {node: site.access(node) for node in (*site.hosts, *site.switches)}
+    key = " ".join(keys.host_public.read_text().split()[:2])
     known = "".join(f"[{access.address}]:{access.port} {key}\n" for access in accesses.values())
     (folder / "known_hosts").write_text(known)
-    blocks = (_block(node, access.port, access.identity, folder) for node, access in accesses.items())
+    blocks = (_block(node, access, folder) for node, access in accesses.items())
     (folder / "ssh_config").write_text("\n".join(blocks))
 
 
-def _key_folder(site: Site) -> Path:
-    identity = site.defaults.identity
-    if identity is None:
-        raise ValueError("the lab's site names no key")
-    return identity.parent
-
-
-def _block(node: str, port: int | None, identity: Path | None, folder: Path) -> str:
+def _block(node: str, access: Access, folder: Path) -> str:
     return (
-        f'Host {node}\n  HostName {LOOPBACK}\n  Port {port}\n  User root\n  IdentityFile "{identity}"\n'
-        f'  IdentitiesOnly yes\n  UserKnownHostsFile "{folder / "known_hosts"}"\n'
-        "  StrictHostKeyChecking yes\n  LogLevel ERROR\n"
+        f"Host {node}\n  HostName {access.address}\n  Port {access.port}\n  User {access.user}\n"
+        f'  IdentityFile "{access.identity}"\n  IdentitiesOnly yes\n'
+        f'  UserKnownHostsFile "{folder / "known_hosts"}"\n  StrictHostKeyChecking yes\n  LogLevel ERROR\n'
     )

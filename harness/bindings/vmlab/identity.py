@@ -10,6 +10,9 @@ from harness.bindings.vmlab.plan import DATA_MTU, GuestPlan, Nic
 
 BRIDGE = "br0"
 
+PIDS_APART = 900
+"""Between the first process ids of two guests: 32 guests stay below the kernel's default maximum of 32768."""
+
 
 def identity(guest: GuestPlan, names: Mapping[str, str], seed: str, *, now: float | None = None) -> str:
     """Return the script for a node.
@@ -22,6 +25,8 @@ def identity(guest: GuestPlan, names: Mapping[str, str], seed: str, *, now: floa
         f"date -s @{time.time() if now is None else now:.6f} > /dev/null",
         f"hostname {quote(guest.node)}; hostname > /etc/hostname",
         f"echo {seed} > /dev/urandom",
+        # Programs that draw from their process id (perftest's PSN) would draw the same in every guest.
+        f"echo {PIDS_APART * guest.index} > /proc/sys/kernel/ns_last_pid",
         *_hosts_file(names),
         *(line for nic in guest.nics for line in _nic(nic)),
         *(_bridge(guest.nics) if guest.is_switch else _rdma(guest.nics)),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 import lzma
 import os
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from harness.bindings.vmlab.errors import LabError
+from harness.bindings.vmlab.errors import LabBusy, LabError
 from harness.bindings.vmlab.initramfs import Entry, cpio
 from harness.bindings.vmlab.keys import Keys, make_keys
 from harness.bindings.vmlab.layout import Layout
+from harness.bindings.vmlab.locks import Lock, held
 from harness.bindings.vmlab.preflight import check_build
-
-log = logging.getLogger(__name__)
+from harness.bindings.vmlab.state import labs
 
 Say = Callable[[str], None]
 """Told one line each time a long piece of work starts or ends."""
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 SUITE = "trixie"
 """Debian 13. mmdebstrap takes the mirror from its own default."""
 
-BUILDER_VERSION = 1
+BUILDER_VERSION = 2
 """Raised when an image made by older code must not be used any more."""
 
 BUILD_TIMEOUT_S = 1800.0
@@ -42,6 +42,7 @@ PACKAGES = (
     "ibverbs-providers",
     "ibverbs-utils",
     "iproute2",
+    "iputils-ping",
     "kmod",
     "libpython3-stdlib",
     "linux-image-amd64",
@@ -121,6 +122,11 @@ class Image:
         """The client's key and the host key of all guests."""
         return Keys(self.folder)
 
+    @property
+    def build_id(self) -> str:
+        """What tells this build from another of the same content hash, whose packages may be newer."""
+        return (self.folder / "build-id").read_text(encoding="ascii").strip()
+
     def size_bytes(self) -> int:
         """Return the bytes on disk of all its files."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
@@ -154,12 +160,47 @@ def build(layout: Layout, say: Say, *, again: bool = False) -> Image:
     """Return the image, building it first unless it is there; `again` builds in any case.
 
     Raises:
+        LabBusy: a lab runs on the image that is to be built again.
         LabError: a program is missing, the disk is full, or mmdebstrap failed (its last lines are told).
     """
-    found = find_image(layout)
-    if found is not None and not again:
+    if not again and (found := find_image(layout)) is not None:
         return found
     check_build(layout.root)
+    with held(build_lock(layout), say):
+        # Whoever had the lock may have built it.
+        if not again and (found := find_image(layout)) is not None:
+            return found
+        _refuse_if_used(layout)
+        image = _build(layout, say)
+        prune(layout, image)
+    say(f"image {image.digest}: {image.size_bytes() / 1e6:.0f} MB in {image.folder}")
+    return image
+
+
+def build_lock(layout: Layout) -> Lock:
+    """The lock of whoever makes an image or a snapshot."""
+    return Lock(layout.folder() / "build.lock", "the guests' image is being made")
+
+
+def _refuse_if_used(layout: Layout) -> None:
+    """The keys of a running lab are in its image, so that one stays."""
+    users = [lab.name for lab in labs(layout) if lab.image == digest()]
+    if users:
+        raise LabBusy(f"lab {users[0]!r} runs on the image; roce lab down --name {users[0]}")
+
+
+def prune(layout: Layout, image: Image) -> None:
+    """Remove what a build that was cut off left, and other images that no lab runs on, with all snapshots.
+
+    A snapshot is made in seconds, and one of another image is of no use.
+    """
+    kept = {image.digest, *(lab.image for lab in labs(layout))}
+    old = [folder for folder in layout.images.iterdir() if folder.name not in kept]
+    for folder in (*old, *layout.snapshots.iterdir()):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(layout: Layout, say: Say) -> Image:
     with tempfile.TemporaryDirectory(prefix=".building-", dir=layout.images) as scratch:
         folder = Path(scratch) / "image"
         folder.mkdir(mode=0o700)
@@ -168,9 +209,7 @@ def build(layout: Layout, say: Say, *, again: bool = False) -> Image:
         if target.exists():
             shutil.rmtree(target)
         folder.rename(target)
-    image = Image(target)
-    say(f"image {image.digest}: {image.size_bytes() / 1e6:.0f} MB in {image.folder}")
-    return image
+    return Image(target)
 
 
 def _build_into(folder: Path, scratch: Path, say: Say) -> None:
@@ -182,6 +221,7 @@ def _build_into(folder: Path, scratch: Path, say: Say) -> None:
     _take_kernel(tar, folder)
     _add_files(tar, keys)
     _squash(tar, folder / "root.squashfs")
+    (folder / "build-id").write_text(secrets.token_hex(8) + "\n", encoding="ascii")
 
 
 def _mmdebstrap(tar: Path) -> None:

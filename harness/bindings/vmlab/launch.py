@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 
 from harness.bindings.vmlab.control import Control
-from harness.bindings.vmlab.errors import GuestError, LabError
+from harness.bindings.vmlab.errors import LabError
 from harness.bindings.vmlab.image import Image
 from harness.bindings.vmlab.machine import (
     QEMU,
@@ -22,10 +22,9 @@ from harness.bindings.vmlab.machine import (
     memory_options,
     plain_memory,
 )
+from harness.bindings.vmlab.ports import is_free
 from harness.bindings.vmlab.process import Process, spawn
 from harness.bindings.vmlab.qmp import Qmp
-
-log = logging.getLogger(__name__)
 
 BOOT_TIMEOUT_S = 180.0
 """9 s on an idle machine; a busy one with many guests takes longer."""
@@ -35,6 +34,13 @@ RESTORE_TIMEOUT_S = 60.0
 
 SSH_TIMEOUT_S = 60.0
 LOG_TAIL_BYTES = 2000
+
+
+Note = Callable[[Process], None]
+"""Told a process the moment it runs, so that it can be ended whatever happens next."""
+
+Say = Callable[[str], None]
+"""Told lines for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,10 @@ class Snapshot:
         """The rest: processor and devices, in QEMU's migration format."""
         return self.folder / "state"
 
+    def discard(self) -> None:
+        """Remove it, so that the next lab makes a new one; guests that use it keep what they have open."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def size_bytes(self) -> int:
         """Return the bytes it takes on disk (the memory has holes)."""
         return sum(path.stat().st_blocks * 512 for path in (self.memory, self.state))
@@ -66,29 +76,32 @@ class Launcher:
     accel: Accel
     snapshot: Snapshot | None
 
-    def start(self, backends: Backends, note: Callable[[Process], None]) -> Process:
+    def start(self, backends: Backends, note: Note, say: Say, wanted: Callable[[], bool]) -> Process:
         """Start QEMU for a guest that then runs, but is no node yet.
 
-        `note` is called with the process at once, so that it can be ended whatever happens next. A snapshot
-        that does not restore is left out, and said so.
+        A snapshot that does not restore is discarded and said so; the guest is booted then, while it is
+        `wanted`.
 
         Raises:
-            GuestError: QEMU ended; what it said is in the message.
+            LabError: QEMU does not start.
         """
         if self.snapshot is not None:
             try:
                 return self._restore(backends, self.snapshot, note)
             except LabError as error:
-                log.warning("%s: restoring failed, booting instead: %s", backends.node, error)
+                if not wanted() or not is_free(backends.ssh_port):
+                    raise
+                say(f"{backends.node}: the snapshot does not restore, so the guest is booted: {error}")
+                self.snapshot.discard()
         return self.boot(backends, plain_memory(), note)
 
-    def boot(self, backends: Backends, memory: list[str], note: Callable[[Process], None]) -> Process:
+    def boot(self, backends: Backends, memory: list[str], note: Note) -> Process:
         """Start QEMU from the kernel on."""
         process = self._spawn(backends, [*memory], note)
         with Qmp(backends.qmp, process.alive):
             return process
 
-    def _restore(self, backends: Backends, snapshot: Snapshot, note: Callable[[Process], None]) -> Process:
+    def _restore(self, backends: Backends, snapshot: Snapshot, note: Note) -> Process:
         options = [*memory_options(snapshot.memory, shared=False), "-incoming", "defer"]
         process = self._spawn(backends, options, note)
         try:
@@ -103,7 +116,7 @@ class Launcher:
             raise
         return process
 
-    def _spawn(self, backends: Backends, options: list[str], note: Callable[[Process], None]) -> Process:
+    def _spawn(self, backends: Backends, options: list[str], note: Note) -> Process:
         for path in (backends.qmp, backends.control):
             path.unlink(missing_ok=True)
         command = [QEMU, *machine_options(self.image, self.accel), *options, *backend_options(backends)]
@@ -121,18 +134,15 @@ def make_node(backends: Backends, process: Process, script: str, *, timeout_s: f
     """Wait for a guest, run its identity script and wait for its sshd; return what the script said.
 
     Raises:
-        GuestError: it does not answer, or the script failed; the end of its console is in the message.
+        LabError: the guest does not answer, or the script failed.
     """
+    control = Control(backends.control, process.alive)
     try:
-        control = Control(backends.control, process.alive)
-        try:
-            control.wait_ready(timeout_s)
-            said = control.run(script)
-        finally:
-            control.close()
-        wait_for_ssh(backends.ssh_port, process.alive)
-    except LabError as error:
-        raise GuestError(backends.node, f"{error}{last_words(backends)}") from error
+        control.wait_ready(timeout_s)
+        said = control.run(script)
+    finally:
+        control.close()
+    wait_for_ssh(backends.ssh_port, process.alive)
     return said
 
 

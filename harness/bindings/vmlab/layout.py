@@ -66,9 +66,11 @@ class Layout:
             raise LabError(f"{lab!r} is no name for a lab: letters, digits, '.', '_' and '-', at most 64")
         return self.folder("run", lab)
 
-    def sockets(self, lab: str) -> Path:
-        """Return where the sockets of a lab go: its own folder, or a short one when that path is too long."""
-        own = self.run(lab)
+    def sockets(self, own: Path) -> Path:
+        """Return where the sockets of a folder go: there, or in a short one when that path is too long.
+
+        Raises LabError when the short folder is somebody else's.
+        """
         if len(os.fsencode(own)) + LONGEST_SOCKET_NAME <= MAX_SOCKET_PATH:
             return own
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())

@@ -173,7 +173,15 @@ def qemu_version() -> str:
 def machine_digest(image: Image, accel: Accel) -> str:
     """Return the hash of all that a snapshot depends on."""
     processor = _processor() if accel is Accel.KVM else ""
-    what = [MACHINE_VERSION, image.digest, qemu_version(), accel, processor, machine_options(image, accel)]
+    what = [
+        MACHINE_VERSION,
+        image.digest,
+        image.build_id,
+        qemu_version(),
+        accel,
+        processor,
+        machine_options(image, accel),
+    ]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]
 
 

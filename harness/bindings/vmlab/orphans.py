@@ -19,11 +19,8 @@ def end_orphans(sockets: Path) -> int:
 
 def _find(sockets: Path) -> list[Process]:
     mark = b"path=" + os.fsencode(sockets) + b"/"
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _is_guest(entry, mark):
-            found.append(Process.of(int(entry.name)))
-    return found
+    entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [Process.of(int(entry.name)) for entry in entries if _is_guest(entry, mark)]
 
 
 def _is_guest(entry: Path, mark: bytes) -> bool:

@@ -69,6 +69,24 @@ class Plan:
         """The guests by the names of their nodes, in the topology's order."""
         return {node: self._guest(node, index) for index, node in enumerate(self.topology.nodes, start=1)}
 
+    @cached_property
+    def addresses(self) -> Mapping[str, str]:
+        """Data addresses by name: a host's first NIC has its plain name, each has `host-port`."""
+        names: dict[str, str] = {}
+        for guest in self.guests.values():
+            for nic in guest.nics:
+                if nic.address is not None:
+                    names.setdefault(guest.node, str(nic.address.ip))
+                    names[f"{guest.node}-{nic.port}"] = str(nic.address.ip)
+        return names
+
+    def neighbours(self, node: str) -> list[tuple[str, int]]:
+        """Return the far ends of a node's links: the other node and the slot of its NIC."""
+        sockets = {nic.peer for nic in self.guests[node].nics}
+        return [
+            (far.node, nic.slot) for far in self.guests.values() for nic in far.nics if nic.socket in sockets
+        ]
+
     def _guest(self, node: str, index: int) -> GuestPlan:
         kind = self.topology.nodes[node].kind
         linked = (*self.topology.host_ports, *self.topology.switch_ports)

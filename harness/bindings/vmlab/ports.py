@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Set as AbstractSet
 
 from harness.bindings.vmlab.errors import LabError
 
@@ -13,7 +14,7 @@ FIRST, LAST = 20_000, 31_999
 TRIES = 200
 
 
-def free_port(taken: frozenset[int] = frozenset()) -> int:
+def free_port(taken: AbstractSet[int] = frozenset()) -> int:
     """Return a port that nobody listens on and that is not among `taken`."""
     chooser = random.SystemRandom()
     for _ in range(TRIES):

@@ -19,6 +19,10 @@ BUILD_DISK_BYTES = 2 * 10**9
 RUN_DISK_BYTES = 10**9
 """The snapshot (at most one guest's memory) and logs."""
 
+GUEST_COST_BYTES = 512 * 2**20
+"""Most that a guest takes: 300 MiB of its own after traffic were measured (its memory, most of it never touched
+or shared with the snapshot, and 128 MiB of translated code)."""
+
 SPARE_MEMORY_BYTES = 256 * 2**20
 """What is left to everybody else."""
 
@@ -30,12 +34,12 @@ def check_build(cache: Path) -> None:
     _check_namespaces()
 
 
-def check_run(cache: Path, guests: int, guest_bytes: int) -> None:
+def check_run(cache: Path, guests: int) -> None:
     """Raise LabError unless so many guests can run here."""
     _check_programs(RUN_PROGRAMS)
     _check_disk(cache, RUN_DISK_BYTES)
     available = available_memory()
-    wanted = guests * guest_bytes + SPARE_MEMORY_BYTES
+    wanted = guests * GUEST_COST_BYTES + SPARE_MEMORY_BYTES
     if available is not None and available < wanted:
         raise LabError(
             f"{guests} guests need {wanted / 2**30:.1f} GiB of memory and {available / 2**30:.1f} GiB are available; "

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
 from harness.bindings.vmlab.control import Control
 from harness.bindings.vmlab.errors import GuestError, LabError
-from harness.bindings.vmlab.image import Image
+from harness.bindings.vmlab.image import Image, build_lock
 from harness.bindings.vmlab.launch import (
     BOOT_TIMEOUT_S,
     IGNORE_SHARED,
@@ -21,10 +19,12 @@ from harness.bindings.vmlab.launch import (
     wait_for_ssh,
 )
 from harness.bindings.vmlab.layout import Layout
+from harness.bindings.vmlab.locks import held
 from harness.bindings.vmlab.machine import Accel, Backends, machine_digest, memory_options
 from harness.bindings.vmlab.ports import free_port
 from harness.bindings.vmlab.process import Process
 from harness.bindings.vmlab.qmp import Qmp
+from harness.bindings.vmlab.teardown import sweep
 
 SAVE_TIMEOUT_S = 120.0
 
@@ -44,27 +44,39 @@ def find_snapshot(layout: Layout, image: Image, accel: Accel) -> Snapshot | None
 
 
 def make_snapshot(layout: Layout, image: Image, accel: Accel, say: Callable[[str], None]) -> Snapshot:
-    """Return the snapshot, booting a guest and saving it first unless it is there."""
+    """Return the snapshot, booting a guest and saving it first unless it is there.
+
+    Raises LabError when no guest boots, or QEMU cannot save it.
+    """
     if (found := find_snapshot(layout, image, accel)) is not None:
         return found
-    say(f"booting a guest once to keep it as a snapshot ({accel})")
-    target = layout.snapshots / machine_digest(image, accel)
-    with tempfile.TemporaryDirectory(prefix=".saving-", dir=layout.snapshots) as scratch:
-        folder = Path(scratch) / "snapshot"
-        folder.mkdir(mode=0o700)
-        _save(layout, Launcher(image, accel, None), Snapshot(folder), Path(scratch))
-        with suppress(FileExistsError, OSError):
-            folder.rename(target)
-    if not target.is_dir():
-        raise LabError(f"the snapshot could not be put in place: {target}")
-    snapshot = Snapshot(target)
-    say(f"snapshot {target.name}: {snapshot.size_bytes() / 1e6:.0f} MB")
+    with held(build_lock(layout), say):
+        # Whoever had the lock may have made it.
+        if (found := find_snapshot(layout, image, accel)) is not None:
+            return found
+        say(f"booting a guest once to keep it as a snapshot ({accel})")
+        snapshot = _make(layout, image, accel)
+    say(f"snapshot {snapshot.folder.name}: {snapshot.size_bytes() / 1e6:.0f} MB")
     return snapshot
 
 
+def _make(layout: Layout, image: Image, accel: Accel) -> Snapshot:
+    scratch = layout.folder("snapshot", ".saving")
+    sweep(layout, scratch)
+    shutil.rmtree(scratch)
+    folder = layout.folder("snapshot", ".saving", "snapshot")
+    target = layout.snapshots / machine_digest(image, accel)
+    try:
+        _save(layout, Launcher(image, accel, None), Snapshot(folder), scratch)
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Snapshot(target)
+
+
 def _save(layout: Layout, launcher: Launcher, snapshot: Snapshot, scratch: Path) -> None:
-    sockets = Path(tempfile.mkdtemp(prefix="s-", dir=layout.sockets("snapshot")))
-    backends = Backends(scratch, sockets, "snapshot", free_port())
+    backends = Backends(scratch, layout.sockets(scratch), "snapshot", free_port())
     started: list[Process] = []
     try:
         process = launcher.boot(backends, memory_options(snapshot.memory, shared=True), started.append)
@@ -75,7 +87,6 @@ def _save(layout: Layout, launcher: Launcher, snapshot: Snapshot, scratch: Path)
     finally:
         for process in started:
             process.kill()
-        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _warm_up(backends: Backends, process: Process) -> None:

@@ -1,17 +1,14 @@
-"""What is known about a lab between commands: `lab.json`, and the locks that keep two of them apart."""
+"""What is known about a lab between commands: `lab.json`, which names its guests and whom it ends with."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.bindings.vmlab.errors import LabBusy
+from harness.bindings.vmlab.layout import Layout
 from harness.bindings.vmlab.process import Process
 
 STATE_FILE = "lab.json"
@@ -23,16 +20,21 @@ class GuestState:
     """A guest that was started: `process` None once it was powered off."""
 
     ssh_port: int
-    process: Process | None
+    process: Process | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LabState:
-    """A lab as it was last known. `owner` is the process that it ends with; None: it stays until `down`."""
+    """A lab as it was last known.
+
+    `topology` is the whole topology as data. `image` names the folder of the image, `build` that very build
+    of it. `owner` is the process that the lab ends with; None: it stays until it is taken down.
+    """
 
     name: str
     topology: Mapping[str, Any]
     image: str
+    build: str
     accel: str
     owner: Process | None
     guests: Mapping[str, GuestState] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class LabState:
                 node: GuestState(guest["ssh_port"], _process(guest["process"]))
                 for node, guest in data.pop("guests").items()
             }
-            return cls(**{**data, "owner": _process(data["owner"]), "guests": guests})
+            return cls(**{"build": "", **data, "owner": _process(data["owner"]), "guests": guests})
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -62,9 +64,9 @@ def _process(data: Mapping[str, Any] | None) -> Process | None:
 
 
 def read_state(folder: Path) -> LabState | None:
-    """Return the state of a lab; None when it was never up, or its file cannot be read."""
+    """Return the state of the lab in a folder; None when it is not up, or its file cannot be read."""
     try:
-        return LabState.from_json((folder / STATE_FILE).read_text())
+        return LabState.from_json((folder / STATE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
 
@@ -72,54 +74,16 @@ def read_state(folder: Path) -> LabState | None:
 def write_state(folder: Path, state: LabState) -> None:
     """Replace the state of a lab in one step."""
     partial = folder / f"{STATE_FILE}.partial"
-    partial.write_text(state.to_json())
+    partial.write_text(state.to_json(), encoding="utf-8")
     partial.replace(folder / STATE_FILE)
 
 
-class Lock:
-    """A file that one process at a time holds; the kernel frees it when that process ends, however it ends."""
-
-    def __init__(self, path: Path, what: str) -> None:
-        self._path = path
-        self._what = what
-        self._descriptor: int | None = None
-
-    def acquire(self) -> None:
-        """Take the lock; raise LabBusy with the id of the process that has it."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
-            raise LabBusy(f"{self._what} by process {holder}; wait for it, or end it") from error
-        os.truncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Give the lock back; harmless when it is not held."""
-        if self._descriptor is not None:
-            os.truncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = None
+def forget_state(folder: Path) -> None:
+    """Remove the state: the lab is down."""
+    (folder / STATE_FILE).unlink(missing_ok=True)
 
 
-def change_lock(folder: Path, name: str) -> Lock:
-    """The lock of whoever starts or stops guests of a lab."""
-    return Lock(folder / "change.lock", f"lab {name!r} is being changed")
-
-
-def use_lock(folder: Path, name: str) -> Lock:
-    """The lock of the session that runs tests on a lab."""
-    return Lock(folder / "use.lock", f"lab {name!r} is used")
-
-
-@contextmanager
-def held(lock: Lock) -> Iterator[None]:
-    """Hold a lock for a block."""
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+def labs(layout: Layout) -> list[LabState]:
+    """Return all labs that were brought up and not taken down, whether or not their guests still run."""
+    found = (read_state(folder) for folder in sorted(layout.runs.iterdir()) if folder.is_dir())
+    return [state for state in found if state is not None]
