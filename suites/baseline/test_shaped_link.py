@@ -42,7 +42,9 @@ def full(fabric, mtu):
 
 
 @pytest.mark.plan("BASE-03")
-@pytest.mark.parametrize(("mtu", "qps"), [(1024, 1), (4096, 1), (4096, 4)])
+@pytest.mark.parametrize(
+    ("mtu", "qps"), [(1024, 1), (4096, 4), pytest.param(4096, 1, marks=pytest.mark.slow)]
+)
 def test_a_pair_fills_its_link(fabric, expect, mtu, qps):
     """Two hosts alone on a fabric use nine tenths of what their link can carry, and lose nothing."""
     traffic = Pair(256 * KiB, messages=8 // qps, qps=qps)
@@ -55,7 +57,7 @@ def test_a_pair_fills_its_link(fabric, expect, mtu, qps):
 
 @pytest.mark.plan("BASE-09")
 @pytest.mark.needs(Capability.HOST_COUNTERS)
-@pytest.mark.parametrize("verb", ["write", "send"])
+@pytest.mark.parametrize("verb", ["write", pytest.param("send", marks=pytest.mark.slow)])
 def test_the_port_counts_what_was_sent(fabric, expect, verb):
     """The bytes and packets that the sender's port counts are the payload and its headers."""
     qos = Qos(nic=Nic(mtu=4096, ack_timeout=PATIENT))
