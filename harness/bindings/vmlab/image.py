@@ -124,8 +124,14 @@ class Image:
 
     @property
     def build_id(self) -> str:
-        """What tells this build from another of the same content hash, whose packages may be newer."""
-        return (self.folder / "build-id").read_text(encoding="ascii").strip()
+        """What tells this build from another of the same content hash, whose packages may be newer.
+
+        It is empty for an image that an older builder made or that is gone.
+        """
+        try:
+            return (self.folder / "build-id").read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return ""
 
     def size_bytes(self) -> int:
         """Return the bytes on disk of all its files."""
