@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from harness.bindings.vmlab.errors import GuestError, LabBusy, LabError
 from harness.bindings.vmlab.lab import Lab
 from harness.bindings.vmlab.plan import offers
 from harness.bindings.vmlab.running import Guest, RunningLab
 
-__all__ = ["Guest", "GuestError", "Lab", "LabBusy", "LabError", "RunningLab", "offers"]
+if TYPE_CHECKING:
+    from harness.core.topology import Topology
+    from harness.hosts.fabric import HostFabric
+
+
+def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> HostFabric:
+    """Return a fabric of virtual machines of this shape; see `harness.bindings.vmlab.fabric.reserve`."""
+    # Looking at labs and stopping them works without SSH and agents.
+    from harness.bindings.vmlab import fabric  # noqa: PLC0415
+
+    return fabric.reserve(topology, site, seed)
+
+
+__all__ = ["Guest", "GuestError", "Lab", "LabBusy", "LabError", "RunningLab", "offers", "reserve"]
