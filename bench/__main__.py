@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import published
+from bench import control_plane, published
 from bench.cases import Case, growth_cases, job, published_cases
 from bench.measure import BenchError, Speed, measure
 from bench.protocols import Protocol, all_protocols, reference
@@ -24,7 +24,10 @@ Row = tuple[Case, Protocol, Speed]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the asked cases; 0 when all ran, 2 when the simulator is missing or failed."""
-    options = _options(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["control-plane"]:
+        return control_plane.main(words[1:])
+    options = _options(words)
     # Piped into a file the table must not fold its rows at 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 150)
     try:
@@ -43,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.epilog = "python -m bench control-plane measures SSH to many hosts instead (see its --help)."
     parser.add_argument("--runs", type=int, default=3, help="runs of each job; the median is shown (3)")
     parser.add_argument("--only", metavar="TEXT", help="cases whose key contains TEXT, e.g. perm-256")
     parser.add_argument("--quick", action="store_true", help="the reference protocol only, no growth tables")

@@ -22,6 +22,10 @@ TCP_UNACKNOWLEDGED_MS = 6000
 """TCP_USER_TIMEOUT: sent data that no acknowledgement confirms for so long ends the connection."""
 
 
+QUICK_ACKNOWLEDGE: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Only Linux has it, and forgets it after a while."""
+
+
 class Wire:
     """A TCP socket, or a channel of a jump host, under an SSH connection.
 
@@ -35,6 +39,7 @@ class Wire:
         self._ahead = b""
         self._at = 0
         self._closed = False  # the name that paramiko looks at
+        self._socket = link if isinstance(link, socket.socket) else None
 
     def recv(self, size: int) -> bytes:
         """Return 1 to `size` bytes, b"" at the end; raise TimeoutError when none come in time."""
@@ -46,6 +51,10 @@ class Wire:
         return part
 
     def _read(self) -> bytes:
+        if self._socket is not None and QUICK_ACKNOWLEDGE is not None:
+            # sshd leaves Nagle's algorithm on: its second small packet waits for our acknowledgement of the first,
+            # which would be delayed by 40 ms.
+            self._socket.setsockopt(socket.IPPROTO_TCP, QUICK_ACKNOWLEDGE, 1)
         try:
             data = self.link.recv(READ_AHEAD_BYTES)
         except TimeoutError as error:
@@ -72,9 +81,9 @@ class Wire:
     def close(self) -> None:
         """Close; a thread that waits in `recv` sees the end."""
         self._closed = True
-        if isinstance(self.link, socket.socket):
+        if self._socket is not None:
             with suppress(OSError):  # not connected any more
-                self.link.shutdown(socket.SHUT_RDWR)  # close() alone leaves a reader asleep
+                self._socket.shutdown(socket.SHUT_RDWR)  # close() alone leaves a reader asleep
         self.link.close()
 
 
