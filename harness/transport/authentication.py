@@ -5,7 +5,7 @@ from __future__ import annotations
 from paramiko import SSHException
 from paramiko.ssh_exception import AuthenticationException, BadAuthenticationType
 
-from harness.core.errors import AuthenticationFailed
+from harness.core.errors import AuthenticationFailed, HostUnreachable
 from harness.transport.connection import Connection
 from harness.transport.identities import Keyring
 from harness.transport.ssh_config import Endpoint
@@ -40,11 +40,15 @@ def _check_answering(
     connection: Connection, error: BaseException, endpoint: Endpoint, host: str, refused: list[str]
 ) -> None:
     """Raise unless the host refused a key and waits for another."""
-    if "timeout" in str(error).lower():
-        raise AuthenticationFailed(f"{endpoint}: no answer to {refused[-1]}", host=host) from None
-    if not connection.is_active():
+    if connection.is_active():
+        if "timeout" in str(error).lower():
+            waited = f"within {connection.auth_timeout:g} s"
+            raise HostUnreachable(f"{endpoint}: no answer to {refused[-1]} {waited}", host=host) from None
+        return
+    if connection.farewell:  # "Too many authentication failures"
         text = f"{endpoint}: {connection.why_lost()}, after {_listed(refused)}"
         raise AuthenticationFailed(text, host=host) from None
+    raise HostUnreachable(f"{endpoint}: {connection.why_lost()} during authentication", host=host) from None
 
 
 def _why_refused(endpoint: Endpoint, refused: list[str], problems: list[str], offered: str) -> str:

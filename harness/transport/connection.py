@@ -113,7 +113,8 @@ class Connection(Transport):
         self.set_log_channel(LOG_NAME)
         self.host_key_kinds = tuple(host_key_kinds)
         self.release: Callable[[], None] | None = None
-        self._farewell = ""
+        self.farewell = ""
+        self._hung_up = False
         self._problem: Exception | None = None
 
     @property
@@ -126,6 +127,7 @@ class Connection(Transport):
 
     def hang_up(self) -> None:
         """Close, and let go of the jump host; harmless when done already."""
+        self._hung_up = self._hung_up or self.is_active()
         self.close()
         release, self.release = self.release, None
         if release is not None:
@@ -155,8 +157,10 @@ class Connection(Transport):
     def why_lost(self) -> str:
         """Return in words why the connection is not there any more."""
         problem = self.saved_exception or self._problem
-        if self._farewell:
-            return f"the host ended the connection: {self._farewell}"
+        if self._hung_up:
+            return "the connection was closed here"
+        if self.farewell:
+            return f"the host ended the connection: {self.farewell}"
         if isinstance(problem, ConnectionResetError | EOFError):
             return "the host closed the connection"
         if isinstance(problem, OSError):
@@ -165,4 +169,4 @@ class Connection(Transport):
 
     def _parse_disconnect(self, message: Message) -> None:
         message.get_int()
-        self._farewell = message.get_text()
+        self.farewell = message.get_text()

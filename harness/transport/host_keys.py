@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class KnownKey:
     file: Path
     line: int
     revoked: bool = False
+    borrowed: bool = False
+    """Known of the same name at the default port: the key is trusted, but another one does not contradict it."""
 
     @property
     def fingerprint(self) -> str:
@@ -57,9 +59,9 @@ class KnownHosts:
             return
         try:
             blob = base64.b64decode(words[2], validate=True)
+            self._file(words[0], KnownKey(words[1], blob, path, number, revoked=marker == REVOKED))
         except binascii.Error:
             return  # OpenSSH skips what it cannot read, too
-        self._file(words[0], KnownKey(words[1], blob, path, number, revoked=marker == REVOKED))
 
     def _file(self, names: str, key: KnownKey) -> None:
         if names.startswith("|1|"):
@@ -117,14 +119,18 @@ def load(path: Path) -> KnownHosts | None:
 
 
 def known_keys(files: Sequence[Path], name: str, port: int) -> list[KnownKey]:
-    """Return all that is known of a host; keys of its name at the default port count where none is of its own port."""
+    """Return all that is known of a host.
+
+    As with OpenSSH, keys of its name alone count where none is known of its own port. Raises ConfigError for a file
+    that cannot be read.
+    """
     tables = [table for table in map(load, files) if table is not None]
-    names = [name.lower()] if port == 22 else [f"[{name.lower()}]:{port}", name.lower()]
-    for written in names:
-        found = [key for table in tables for key in table.find(written)]
-        if found:
-            return found
-    return []
+    plain = name.lower()
+    own = plain if port == 22 else f"[{plain}]:{port}"
+    found = [key for table in tables for key in table.find(own)]
+    if found or port == 22:
+        return found
+    return [replace(key, borrowed=True) for table in tables for key in table.find(plain)]
 
 
 def fingerprint(blob: bytes) -> str:

@@ -204,15 +204,18 @@ def dial(
     endpoints = {host: resolve(access, host) for host, access in accesses.items()}
     chosen = limits or Limits()
     jumps = Jumps(chosen)
-    with ThreadPoolExecutor(max(1, min(workers, len(endpoints))), thread_name_prefix="dial") as pool:
-        futures = {
-            host: pool.submit(_connect, endpoint, host, chosen, jumps) for host, endpoint in endpoints.items()
-        }
-        try:
-            return _sorted(futures)
-        except BaseException:
-            _abandon(pool, futures)
-            raise
+    pool = ThreadPoolExecutor(max(1, min(workers, len(endpoints))), thread_name_prefix="dial")
+    futures = {
+        host: pool.submit(_connect, endpoint, host, chosen, jumps) for host, endpoint in endpoints.items()
+    }
+    try:
+        answers = _sorted(futures)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        _abandon(futures)
+        raise
+    pool.shutdown()
+    return answers
 
 
 def _connect(endpoint: Endpoint, host: str, limits: Limits, jumps: Jumps) -> SshRemote:
@@ -232,9 +235,8 @@ def _sorted(
     return remotes, errors
 
 
-def _abandon(pool: ThreadPoolExecutor, futures: Mapping[str, Future[SshRemote]]) -> None:
-    """Close what is connected and what still will be."""
-    pool.shutdown(wait=False, cancel_futures=True)
+def _abandon(futures: Mapping[str, Future[SshRemote]]) -> None:
+    """Close what is connected, and what still will be as soon as it is."""
     for future in futures.values():
         future.add_done_callback(_close_result)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from paramiko import PKey
 
 from harness.core.errors import HostKeyRejected
@@ -17,12 +19,12 @@ def check_host_key(key: PKey, known: list[KnownKey], endpoint: Endpoint, host: s
         raise HostKeyRejected(f"{_shown(key, endpoint)} is revoked in {same[0].file}", host=host)
     if same:
         return
-    rivals = [entry for entry in known if entry.kind == key.get_name() and not entry.revoked]
+    rivals = [
+        entry for entry in known if entry.kind == key.get_name() and not (entry.revoked or entry.borrowed)
+    ]
     text = _changed(key, rivals, endpoint) if rivals else _unknown(key, known, endpoint)
     if endpoint.lenient:
-        text += (
-            f" ({endpoint.lenient} of the SSH configuration is not honoured: host keys are always checked)"
-        )
+        text = f"{endpoint.lenient} of the SSH configuration is not honoured, host keys are always checked: {text}"
     raise HostKeyRejected(text, host=host)
 
 
@@ -45,7 +47,7 @@ def _unknown(key: PKey, known: list[KnownKey], endpoint: Endpoint) -> str:
 
 
 def _changed(key: PKey, rivals: list[KnownKey], endpoint: Endpoint) -> str:
-    forget = f"ssh-keygen -f {rivals[0].file} -R '{_written(endpoint)}'"
+    forget = f"ssh-keygen -f {quote(str(rivals[0].file))} -R '{_written(endpoint)}'"
     return (
         f"{_shown(key, endpoint)} has changed: known is {rivals[0]}. Either the machine was installed anew, or "
         f"somebody sits in between. If you know why, accept it by: {forget} && {_scan(key, endpoint)}"
@@ -62,4 +64,4 @@ def _scan(key: PKey, endpoint: Endpoint) -> str:
     if endpoint.key_name != endpoint.address:
         scan += f" | sed 's/^[^ ]*/{_written(endpoint)}/'"
     file = next((path for path in endpoint.known_hosts if str(path) != "/dev/null"), None)
-    return f"{scan} >> {file or 'a file that known_hosts of the site names'}"
+    return f"{scan} >> {quote(str(file)) if file else 'a file that known_hosts of the site names'}"

@@ -322,6 +322,29 @@ def test_the_end_of_the_connection_is_the_end_of_stdin(server, remote, tmp_path)
     remote.close()
 
 
+def test_what_is_asked_of_a_closed_remote(remote) -> None:
+    process = remote.start(["sleep", "60"])
+    remote.close()
+
+    with pytest.raises(ConnectionLost, match="the connection was closed here"):
+        remote.run(["true"])
+    with pytest.raises(ConnectionLost, match="the connection was closed here"):
+        process.readline(5)
+
+
+@pytest.mark.slow
+def test_an_upload_to_a_host_that_froze_is_lost_within_ten_seconds(server, remote, tmp_path) -> None:
+    frozen = server.sessions[0]
+    threading.Timer(0.2, lambda: os.kill(frozen, signal.SIGSTOP)).start()
+    started = time.monotonic()
+    try:
+        with pytest.raises(ConnectionLost, match="lost during the upload"):
+            remote.upload(bytes(256 << 20), f"{tmp_path}/file")
+        assert 4 < time.monotonic() - started <= 10
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+
+
 @pytest.mark.slow
 def test_a_host_that_froze_is_lost_within_ten_seconds(server, remote) -> None:
     process = remote.start(["sleep", "60"])

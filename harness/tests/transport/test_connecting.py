@@ -17,8 +17,11 @@ import pytest
 
 from harness.core.errors import AuthenticationFailed, ConnectionLost, HostKeyRejected, HostUnreachable
 from harness.core.site import Access
+from harness.transport.connection import Connection
+from harness.transport.dialing import Jumps, open_connection
 from harness.transport.limits import Limits
 from harness.transport.ssh import connect, dial
+from harness.transport.ssh_config import resolve
 
 from .conftest import free_port, keygen, public, until
 
@@ -225,6 +228,19 @@ def test_a_certificate_beside_the_key_is_used(start, tmp_path, user_key) -> None
     remote.close()
 
 
+def test_a_connection_that_breaks_during_authentication_is_no_refusal(server, monkeypatch) -> None:
+    def kill_then_ask(connection, user, key):
+        for pid in server.sessions:
+            os.kill(pid, signal.SIGKILL)
+        return offer(connection, user, key)
+
+    offer = Connection.auth_publickey
+    monkeypatch.setattr(Connection, "auth_publickey", kill_then_ask)
+
+    with pytest.raises(HostUnreachable, match="during authentication"):
+        connect(server.access, "h1")
+
+
 # --- agent -----------------------------------------------------------------------------------------------------
 
 
@@ -363,6 +379,21 @@ def test_the_host_is_asked_for_the_kind_of_key_that_is_known(start, tmp_path) ->
     remote.close()
 
 
+def test_a_key_of_the_same_name_at_the_default_port_vouches_but_does_not_contradict(start, tmp_path) -> None:
+    server = start(known=False)
+    right = " ".join(public(server.host_key).split()[:2])
+    other = " ".join(public(keygen(tmp_path / "other")).split()[:2])
+
+    server.known_hosts.write_text(f"127.0.0.1 {other}\n")
+    with pytest.raises(HostKeyRejected, match=f"is unknown: .* it is known by {server.known_hosts}:1"):
+        connect(server.access, "h1")
+
+    server.known_hosts.write_text(f"127.0.0.1 {right}\n")
+    remote = connect(server.access, "h1")
+    assert remote.alive
+    remote.close()
+
+
 def test_leniency_of_the_configuration_is_not_honoured_silently(start, home) -> None:
     server = start(known=False)
     (home / ".ssh/config").write_text("Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n")
@@ -471,6 +502,23 @@ def test_a_jump_host_that_dies_takes_its_hosts_along(start, home) -> None:
     remote.close()
 
 
+def test_a_jump_host_that_came_back_is_connected_anew(start, home) -> None:
+    jump, last = start(), start()
+    jump_config(home, jump, last)
+    jumps = Jumps(Limits())
+    endpoint = resolve(Access(address="far"), "h1")
+    first = open_connection(endpoint, "h1", Limits(), jumps)
+    os.kill(jump.sessions[0], signal.SIGKILL)
+    assert until(lambda: not first.is_active())
+
+    second = open_connection(endpoint, "h1", Limits(), jumps)
+    first.hang_up()
+
+    assert second.is_active()
+    second.hang_up()
+    assert until(lambda: not jump.sessions)
+
+
 # --- many ------------------------------------------------------------------------------------------------------------
 
 
@@ -534,14 +582,16 @@ def test_nothing_is_printed_and_no_secret_is_told(server, tmp_path) -> None:
     script = f"""
 import logging, os, signal
 from harness.core.site import Access
+from harness.transport.dialing import Jumps, open_connection
 from harness.transport.ssh import connect, dial
+from harness.transport.ssh_config import resolve
 from harness.core.errors import TransportError
 logging.getLogger().addHandler(logging.StreamHandler())
 access = dict(address="127.0.0.1", known_hosts={str(server.known_hosts)!r})
 dial({{
     "wrong": Access(port={server.port}, identity={str(wrong)!r}, **access),
     "refused": Access(port={free_port()}, identity={str(server.user_key)!r}, **access),
-}})
+}}, limits=Limits(connect_s=0.5))
 remote = connect(Access(port={server.port}, identity={str(server.user_key)!r}, **access), "h1")
 process = remote.start(["sh", "-c", "kill -9 $PPID; sleep 60"])
 try:

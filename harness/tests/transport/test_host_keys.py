@@ -78,11 +78,12 @@ def test_lines_that_say_nothing_of_a_key_are_skipped(tmp_path, key) -> None:
         "h1 ssh-ed25519",
         "h1 ssh-ed25519 !!!",
         "|1|x h1 y",
+        f"|1|x|y {key}",
         f"@cert-authority h1 {key}",
         f"@revoked h1 {key}",
     )
 
-    assert [(entry.line, entry.revoked) for entry in known_keys([path], "h1", 22)] == [(6, True)]
+    assert [(entry.line, entry.revoked) for entry in known_keys([path], "h1", 22)] == [(7, True)]
 
 
 def test_a_file_that_is_absent_knows_nobody(tmp_path) -> None:

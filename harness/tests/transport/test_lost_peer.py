@@ -24,7 +24,11 @@ from harness.transport.ssh import connect
 folder, port, key, known = sys.argv[1:]
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 sshd = subprocess.Popen(["sshd_path", "-D", "-f", f"{folder}/config"])
-rules = "table inet off { chain lost { type filter hook input priority 0; tcp dport PORT drop; tcp sport PORT drop; } }"
+rules = '''
+table inet off {
+  chain lost { type filter hook input priority 0; tcp dport PORT drop; tcp sport PORT drop; }
+}
+'''
 try:
     remote = connect(Access(address="127.0.0.1", port=int(port), identity=key, known_hosts=known), "h1")
     talking, silent = remote.start(["cat"]), remote.start(["sleep", "60"])
