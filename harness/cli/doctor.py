@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import click
 
@@ -42,28 +43,77 @@ class Finding:
 
 
 @click.command(
-    short_help="Check what is installed and say what to do.",
+    short_help="Check what is installed, or the hosts of a site, and say what to do.",
     epilog="""\b
 Examples:
   roce doctor
   roce doctor && pytest suites -n auto
+  roce doctor --site topologies/sites/rack7.yaml
+  roce doctor --site topologies/sites/rack7.yaml --mtu 4096 --bandwidth --json
 """,
 )
-def doctor() -> int:
-    """Check what is installed and say what to do. Exit code 1 when something needed is missing."""
+@click.option(
+    "--site",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Examine the hosts of this site, stage by stage.",
+)
+@click.option("--topology", metavar="NAME|FILE", help="The shape of the site, instead of the one it names.")
+@click.option(
+    "--mtu",
+    type=click.Choice(["256", "512", "1024", "2048", "4096"]),
+    default="1024",
+    show_default=True,
+    help="The RDMA MTU that runs will ask for.",
+)
+@click.option(
+    "--bandwidth/--no-bandwidth", default=None, help="Measure bandwidth. Default: on sites of up to 8 hosts."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def doctor(site: Path | None, topology: str | None, mtu: str, bandwidth: bool | None, as_json: bool) -> int:
+    """Check what is installed here, or with --site the hosts of a lab, and say what to do.
+
+    Exit code 1 when something needed is missing or a host failed; warnings leave it 0.
+    """
+    if site is None:
+        return _examine_this_machine(topology, bandwidth, as_json=as_json)
+    from harness.cli.doctor_site import examine_site
+    from harness.hosts.preflight import Options
+
+    return examine_site(site, topology, Options(int(mtu), bandwidth), as_json=as_json)
+
+
+def _examine_this_machine(topology: str | None, bandwidth: bool | None, *, as_json: bool) -> int:
+    if topology is not None or bandwidth is not None:
+        raise click.UsageError("--topology and --bandwidth are for the hosts of a site: give --site")
+    findings = list(examine())
+    if as_json:
+        print(json.dumps([_as_json(finding) for finding in findings], indent=2))
+    else:
+        _print(findings)
+    return EXIT_DIFFERS if any(finding.state is State.BROKEN for finding in findings) else 0
+
+
+def _as_json(finding: Finding) -> dict[str, str]:
+    return {
+        "what": finding.subject,
+        "state": finding.state.value,
+        "seen": finding.seen,
+        "advice": finding.advice,
+    }
+
+
+def _print(findings: list[Finding]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from harness.cli.console import stdout
 
-    findings = list(examine())
     table = Table("what", "state", "seen", "what to do", box=None, padding=(0, 2), pad_edge=False)
     colours = {State.GOOD: "green", State.OPTIONAL: "yellow", State.BROKEN: "red"}
     for finding in findings:
         state = f"[{colours[finding.state]}]{finding.state.value}[/]"
         table.add_row(finding.subject, state, escape(finding.seen), escape(finding.advice))
     stdout().print(table)
-    return EXIT_DIFFERS if any(finding.state is State.BROKEN for finding in findings) else 0
 
 
 def examine() -> Iterator[Finding]:
@@ -73,7 +123,7 @@ def examine() -> Iterator[Finding]:
         yield check()
     yield _program("clang-tidy", "lints the C code in make check", "apt-get install clang-tidy")
     yield _program("chromium", "screenshots of reports", "apt-get install chromium")
-    yield _program("qemu-system-x86_64", "virtual machine labs (planned)", "apt-get install qemu-system-x86")
+    yield _virtual_lab()
 
 
 def _python() -> Finding:
@@ -190,6 +240,25 @@ def _compiler() -> Finding:
     return Finding(
         "C compiler", State.OPTIONAL, f"no {name}; needed to build roce-sim", "apt-get install gcc libc6-dev"
     )
+
+
+def _virtual_lab() -> Finding:
+    """What `roce lab` needs: QEMU to run, two tools to build the image once."""
+    from harness.bindings.vmlab.preflight import BUILD_PROGRAMS, RUN_PROGRAMS, find_program
+
+    needed = {**RUN_PROGRAMS, **BUILD_PROGRAMS}
+    found = {name: find_program(name) for name in needed}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        packages = " ".join(dict.fromkeys(needed[name] for name in missing))
+        seen = f"not here: {', '.join(missing)}; virtual machines with Soft-RoCE need it"
+        return Finding("roce lab", State.OPTIONAL, seen, f"apt-get install {packages}")
+    kvm = (
+        "/dev/kvm can be opened"
+        if os.access("/dev/kvm", os.R_OK | os.W_OK)
+        else "no /dev/kvm: emulated, slower"
+    )
+    return Finding("roce lab", State.GOOD, f"{', '.join(needed)}; {kvm}")
 
 
 def _program(name: str, purpose: str, advice: str) -> Finding:
