@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
 import lzma
 import os
 import secrets
@@ -12,11 +10,19 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
+from harness.bindings.vmlab.content import (
+    DPKG_PATHS,
+    EARLY_MODULES,
+    GUEST_FILES,
+    PACKAGES,
+    SUITE,
+    digest,
+    guest_file,
+)
 from harness.bindings.vmlab.errors import LabBusy, LabError
 from harness.bindings.vmlab.initramfs import Entry, cpio
 from harness.bindings.vmlab.keys import Keys, make_keys
@@ -28,67 +34,7 @@ from harness.bindings.vmlab.state import labs
 Say = Callable[[str], None]
 """Told one line each time a long piece of work starts or ends."""
 
-SUITE = "trixie"
-"""Debian 13. mmdebstrap takes the mirror from its own default."""
-
-BUILDER_VERSION = 2
-"""Raised when an image made by older code must not be used any more."""
-
 BUILD_TIMEOUT_S = 1800.0
-
-PACKAGES = (
-    "busybox-static",
-    "ethtool",
-    "ibverbs-providers",
-    "ibverbs-utils",
-    "iproute2",
-    "iputils-ping",
-    "kmod",
-    "libpython3-stdlib",
-    "linux-image-amd64",
-    "nftables",
-    "openssh-server",
-    "openssh-sftp-server",
-    "perftest",
-    "procps",
-    "python3-minimal",
-    "python3-pyverbs",
-    "rdma-core",
-    "tcpdump",
-)
-
-DPKG_PATHS = (
-    "path-exclude=/usr/share/man/*",
-    "path-exclude=/usr/share/locale/*",
-    "path-exclude=/usr/share/doc/*",
-    "path-exclude=/usr/share/info/*",
-    "path-exclude=/etc/kernel/postinst.d/initramfs-tools",
-    "path-exclude=/usr/lib/modules/*/kernel/sound/*",
-    "path-exclude=/usr/lib/modules/*/kernel/fs/*",
-    "path-include=/usr/lib/modules/*/kernel/fs/configfs/*",
-    "path-include=/usr/lib/modules/*/kernel/fs/overlayfs/*",
-    "path-include=/usr/lib/modules/*/kernel/fs/squashfs/*",
-    "path-exclude=/usr/lib/modules/*/kernel/drivers/*",
-    "path-include=/usr/lib/modules/*/kernel/drivers/block/virtio_blk*",
-    "path-include=/usr/lib/modules/*/kernel/drivers/char/*",
-    "path-include=/usr/lib/modules/*/kernel/drivers/infiniband/*",
-    "path-include=/usr/lib/modules/*/kernel/drivers/net/*",
-    "path-include=/usr/lib/modules/*/kernel/drivers/virtio/*",
-)
-"""What dpkg leaves out: documents, and drivers of hardware that no guest has. The last match wins."""
-
-EARLY_MODULES = ("virtio_blk", "squashfs", "overlay", "virtio_net")
-"""What the initramfs loads, with all they depend on."""
-
-GUEST_FILES: Mapping[str, tuple[str, int]] = {
-    "boot": ("usr/lib/roce/boot", 0o755),
-    "control": ("usr/lib/roce/control", 0o755),
-    "inittab": ("etc/inittab", 0o644),
-    "modules": ("etc/roce/modules", 0o644),
-    "sshd_config": ("etc/roce/sshd_config", 0o644),
-    "sysctl": ("etc/roce/sysctl", 0o644),
-}
-"""Files of `guestfiles/` and where they go in the guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +82,6 @@ class Image:
     def size_bytes(self) -> int:
         """Return the bytes on disk of all its files."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
-
-
-def guest_file(name: str) -> bytes:
-    """Return a file of `guestfiles/`."""
-    return (resources.files(__package__) / "guestfiles" / name).read_bytes()
-
-
-def digest() -> str:
-    """Return the hash of all that decides what is in the image."""
-    what = {
-        "builder": BUILDER_VERSION,
-        "suite": SUITE,
-        "packages": PACKAGES,
-        "dpkg": DPKG_PATHS,
-        "early": EARLY_MODULES,
-        "files": {name: guest_file(name).decode() for name in (*GUEST_FILES, "initramfs-init")},
-    }
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def find_image(layout: Layout) -> Image | None:

@@ -130,8 +130,10 @@ IGNORE_SHARED = {"capability": "x-ignore-shared", "state": True}
 """Memory that a file backs is not copied into the state: the file is the snapshot (QEMU's live templates)."""
 
 
-def make_node(backends: Backends, process: Process, script: str, *, timeout_s: float) -> str:
+def make_node(backends: Backends, process: Process, script: Callable[[], str], *, timeout_s: float) -> str:
     """Wait for a guest, run its identity script and wait for its sshd; return what the script said.
+
+    The script is asked for when the guest is ready, since it holds the time.
 
     Raises:
         LabError: the guest does not answer, or the script failed.
@@ -139,7 +141,7 @@ def make_node(backends: Backends, process: Process, script: str, *, timeout_s: f
     control = Control(backends.control, process.alive)
     try:
         control.wait_ready(timeout_s)
-        said = control.run(script)
+        said = control.run(script())
     finally:
         control.close()
     wait_for_ssh(backends.ssh_port, process.alive)

@@ -165,6 +165,7 @@ class RunningLab:
             except BaseException:
                 self._abandon(wanted)
                 raise
+        self._pull_cables(wanted)
         ssh_files(self.site, self._launcher.image.keys, self.folder)
 
     def _abandon(self, nodes: Iterable[str]) -> None:
@@ -179,7 +180,7 @@ class RunningLab:
         backends = self.backends(node)
         try:
             process = self._launcher.start(backends, partial(self._started, node), say, self._wanted)
-            script = identity(self.plan.guests[node], self.plan.addresses, secrets.token_hex(32))
+            script = partial(identity, self.plan.guests[node], self.plan.addresses, secrets.token_hex(32))
             make_node(backends, process, script, timeout_s=BOOT_TIMEOUT_S)
         except LabError as error:
             raise GuestError(node, f"{error}{last_words(backends)}") from error
@@ -203,14 +204,22 @@ class RunningLab:
     def _set_carrier(self, node: str, *, up: bool) -> None:
         """Give or take carrier at the far ends of a node's links, as a cable to a machine without power does."""
         for far, slot in self.plan.neighbours(node):
-            process = self.state.guests[far].process
-            if process is not None and process.alive():
-                # A neighbour that is starting too has carrier anyway, and may not listen yet.
-                with (
-                    contextlib.suppress(LabError, OSError),
-                    Qmp(self.backends(far).qmp, process.alive) as qmp,
-                ):
-                    qmp.execute("set_link", name=f"data{slot}", up=up)
+            self._set_link(far, slot, up=up)
+
+    def _pull_cables(self, nodes: Iterable[str]) -> None:
+        """Take carrier from guests whose neighbour is off; guests start with carrier on all links."""
+        off = [node for node, guest in self.guests.items() if not guest.running]
+        for far, slot in (end for node in off for end in self.plan.neighbours(node)):
+            if far in nodes:
+                self._set_link(far, slot, up=False)
+
+    def _set_link(self, node: str, slot: int, *, up: bool) -> None:
+        process = self.guest(node).process
+        if process is None or not process.alive():
+            return
+        # A guest that ends meanwhile has no carrier to set.
+        with contextlib.suppress(LabError, OSError), Qmp(self.backends(node).qmp, process.alive) as qmp:
+            qmp.execute("set_link", name=f"data{slot}", up=up)
 
     def down(self) -> None:
         """Power all guests off and forget the lab; harmless when it is down."""
