@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
 
@@ -79,9 +78,10 @@ def _seen_window(channel: Channel, message: Message) -> None:
 
 
 def _wake(channel: Channel) -> None:
-    event: threading.Event | None = getattr(channel, "wake", None)
-    if event is not None:
-        event.set()
+    """Tell who waits on a channel; `wake` is set by who started the command (process.py)."""
+    changes = getattr(channel, "wake", None)
+    if changes is not None:
+        changes.set()
 
 
 def _signal_number(name: str) -> int:

@@ -16,7 +16,6 @@ from paramiko import Channel, SSHException
 from paramiko.ssh_exception import ChannelException
 
 from harness.core.errors import (
-    CommandFailed,
     ConnectionLost,
     TransportError,
     shown,
@@ -24,9 +23,10 @@ from harness.core.errors import (
 from harness.core.site import Access
 from harness.transport import transfer
 from harness.transport.connection import Connection
+from harness.transport.conversation import finish
 from harness.transport.dialing import Jumps, open_connection
 from harness.transport.limits import Limits
-from harness.transport.process import SshProcess, last_lines, too_late, too_much
+from harness.transport.process import SshProcess
 from harness.transport.remote import COMMAND_TIMEOUT_S, Completed
 from harness.transport.shell import KILL_SCRIPT, MARK, command_line, new_mark
 from harness.transport.ssh_config import Endpoint, resolve
@@ -68,26 +68,8 @@ class SshRemote:
         check: bool = True,
     ) -> Completed:
         """Run a command to its end; see `Remote.run`."""
-        return self._finish(self.start(argv), timeout_s, silence_s, stdin, check=check)
-
-    def _finish(
-        self, process: SshProcess, timeout_s: float, silence_s: float | None, stdin: bytes, *, check: bool
-    ) -> Completed:
-        try:
-            _follow(process, memoryview(stdin), timeout_s, silence_s)
-            done = Completed(
-                process.exit_code(), process.output().decode(errors="replace"), process.stderr_tail()
-            )
-        except BaseException:
-            process.kill()
-            raise
-        process.kill()
-        if check and done.exit_code:
-            said = last_lines(done.stderr or done.stdout)
-            raise CommandFailed(
-                f"{process.what} failed", host=self._host, exit_code=done.exit_code, detail=said
-            )
-        return done
+        process = self.start(argv)
+        return finish(process, stdin, timeout_s=timeout_s, silence_s=silence_s, check=check)
 
     def start(self, argv: Sequence[str]) -> SshProcess:
         """Start a command; see `Remote.start`."""
@@ -157,27 +139,7 @@ class SshRemote:
         argv = ["sh", "-c", KILL_SCRIPT, "kill", f"{MARK}={mark}"]
         with suppress(TransportError):
             killer = self._start(argv, new_mark(), kill=lambda: None)
-            self._finish(killer, KILL_TIMEOUT_S, None, b"", check=False)
-
-
-def _follow(process: SshProcess, stdin: memoryview, timeout_s: float, silence_s: float | None) -> None:
-    """Feed and read a command until it ends; raise CommandTimeout, NoProgress, CommandFailed for too much output."""
-    deadline = time.monotonic() + timeout_s
-    left = process.feed(stdin)
-    if not left:
-        process.close_stdin()
-    while not process.ended:
-        now = time.monotonic()
-        patience = deadline if silence_s is None else min(deadline, process.heard + silence_s)
-        if now >= patience:
-            raise too_late(process, timeout_s, silence_s, at_deadline=now >= deadline)
-        process.step(patience - now)
-        if process.full:
-            raise too_much(process)
-        if left:
-            left = process.feed(left)
-            if not left:
-                process.close_stdin()
+            finish(killer, b"", timeout_s=KILL_TIMEOUT_S, silence_s=None, check=False)
 
 
 # --- connecting ------------------------------------------------------------------------------------------------

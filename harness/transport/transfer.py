@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from paramiko import SFTPClient, SSHException
 
 from harness.core.errors import CommandFailed, ConfigError, ConnectionLost, NoProgress, TransportError
-from harness.transport.process import last_lines
+from harness.transport.conversation import last_lines
 
 if TYPE_CHECKING:
     from harness.transport.ssh import SshRemote

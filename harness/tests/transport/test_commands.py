@@ -130,7 +130,7 @@ def test_a_command_that_reads_no_input_is_no_problem(machine) -> None:
 
 
 def test_output_without_end_is_ended(machine, monkeypatch) -> None:
-    for module in ("local", "process"):
+    for module in ("remote", "conversation"):
         monkeypatch.setattr(f"harness.transport.{module}.MAX_OUTPUT_BYTES", 1 << 20)
 
     with pytest.raises(CommandFailed, match="said more than 1 MiB"):
@@ -272,6 +272,46 @@ def test_killing_takes_processes_that_left_the_session(remote, tmp_path) -> None
     # ... while a command that runs is killed with all that it started.
     assert until(lambda: not running(int((tmp_path / "pid2").read_text())))
     os.kill(int((tmp_path / "pid").read_text()), 9)
+
+
+def test_threads_may_wait_for_the_same_command(machine) -> None:
+    process = machine.start(["sh", "-c", "read x; echo said >&2; echo heard; sleep 0.2; exit 5"])
+    got: dict[str, object] = {}
+    threads = [
+        threading.Thread(target=lambda: got.update(code=process.wait(10))),
+        threading.Thread(target=lambda: got.update(line=process.readline(10), end=process.readline(10))),
+    ]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.1)
+
+    started = time.monotonic()
+    assert process.stderr_tail() == ""  # does not wait for those who do
+    process.write(b"\n")
+    for thread in threads:
+        thread.join(5)
+
+    assert got == {"code": 5, "line": b"heard\n", "end": b""}
+    assert process.stderr_tail() == "said\n"
+    assert time.monotonic() - started < 2
+
+
+def test_a_command_may_leave_others_behind(machine, tmp_path) -> None:
+    machine.run(["sh", "-c", f"sleep 60 >/dev/null 2>&1 </dev/null & echo $! > {tmp_path}/pid"])
+
+    pid = int((tmp_path / "pid").read_text())
+    assert running(pid)
+    os.kill(pid, 9)
+
+
+def test_waiting_is_for_the_command_not_for_what_it_left_behind(machine, tmp_path) -> None:
+    process = machine.start(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; exit 4"])
+
+    assert process.wait(5) == 4
+    process.kill()
+    pid = int((tmp_path / "pid").read_text())
+    if running(pid):
+        os.kill(pid, 9)
 
 
 # --- a connection that breaks --------------------------------------------------------------------------------

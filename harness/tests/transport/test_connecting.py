@@ -582,9 +582,8 @@ def test_nothing_is_printed_and_no_secret_is_told(server, tmp_path) -> None:
     script = f"""
 import logging, os, signal
 from harness.core.site import Access
-from harness.transport.dialing import Jumps, open_connection
+from harness.transport.limits import Limits
 from harness.transport.ssh import connect, dial
-from harness.transport.ssh_config import resolve
 from harness.core.errors import TransportError
 logging.getLogger().addHandler(logging.StreamHandler())
 access = dict(address="127.0.0.1", known_hosts={str(server.known_hosts)!r})
