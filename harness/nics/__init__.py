@@ -72,8 +72,8 @@ class NicFactory(Protocol):
 
 
 def names() -> list[str]:
-    """Names of all NIC drivers: the modules of this package."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    """Names of all NIC drivers: the modules of this package, but those that begin with an underscore."""
+    return sorted(each.name for each in pkgutil.iter_modules(__path__) if not each.name.startswith("_"))
 
 
 def load(kernel_driver: str) -> NicFactory:

@@ -69,10 +69,10 @@ class Linux:
 
     @property
     def offered(self) -> frozenset[Counter]:
-        """The counters that `deltas` fills in."""
-        if Capability.SWITCH_COUNTERS not in self.capabilities:
-            return frozenset()
-        return reading.OFFERED | (reading.OFFERED_WITH_RED if self._can.red else frozenset())
+        """The counters that `deltas` fills in; drops and marks are known of the queues that `configure` builds."""
+        if not self._block or not self._can.rules:
+            return reading.OF_PORTS
+        return reading.OF_PORTS | reading.OF_OUR_QUEUES | (reading.OF_RED if self._can.red else frozenset())
 
     def snapshot(self) -> None:
         """Remember queues, links and rules; raise DriverError for queues that could not be put back."""
@@ -244,7 +244,7 @@ class Linux:
     def counters(self) -> SwitchReading:
         """Read all counters: by port `link` (ip), `queue` (tc) and `rules` (nft)."""
         with self._lock:
-            answers = self._run(reading.script(rules=self._can.rules))
+            answers = self._run(reading.script())
             ports = reading.parse(answers, self._ports, self._remote.host)
             return {"ports": ports, "purged": dict(self._purged), "mono_ns": time.monotonic_ns()}
 

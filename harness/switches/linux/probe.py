@@ -38,11 +38,13 @@ class Abilities:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """The same as suites ask for it."""
-        found = {Capability.SWITCH_COUNTERS, Capability.LINK_FLAP} if self.rules and self.rate else set()
+        found = {Capability.SWITCH_COUNTERS}
         if self.rate:
             found |= {Capability.LINK_RATE}
+        if self.rules and self.rate:
+            found |= {Capability.LINK_FLAP, Capability.DROP_REASONS}
         if self.red:
-            found |= {Capability.ECN}
+            found |= {Capability.ECN, Capability.QOS_CHANGE}
         if self.rules:
             found |= {Capability.PACKET_DROP, Capability.PACKET_CORRUPT, Capability.ECN_MARK_INJECT}
         if self.rules and self.delays:

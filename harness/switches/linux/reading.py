@@ -21,11 +21,11 @@ LINKS = "ip -s -j link show"
 QUEUES = "tc -s -j qdisc show"
 RULES = f"nft -j list counters table bridge {TABLE}"
 
-OFFERED = frozenset({
-    Counter.TX_BYTES, Counter.RX_BYTES, Counter.TX_PACKETS, Counter.RX_PACKETS,
-    Counter.DROPS, Counter.DROPS_EGRESS_LIMIT, Counter.DROPS_INJECTED, Counter.DROPS_LINK_DOWN,
+OF_PORTS = frozenset({Counter.TX_BYTES, Counter.RX_BYTES, Counter.TX_PACKETS, Counter.RX_PACKETS})
+OF_OUR_QUEUES = frozenset({
+    Counter.DROPS, Counter.DROPS_EGRESS_LIMIT, Counter.DROPS_INJECTED, Counter.DROPS_LINK_DOWN
 })  # fmt: skip
-OFFERED_WITH_RED = frozenset({Counter.ECN_MARKED, Counter.DROPS_WRED})
+OF_RED = frozenset({Counter.ECN_MARKED, Counter.DROPS_WRED})
 
 _FRAMES = {
     "tx_packets": ("tx", "packets"), "tx_bytes": ("tx", "bytes"),
@@ -33,12 +33,10 @@ _FRAMES = {
 }  # fmt: skip
 
 
-def script(*, rules: bool) -> Script:
-    """Return what reads everything; without `rules` there is no table to read."""
-    links_and_queues = Script().text(LINKS).text(QUEUES)
-    return (
-        links_and_queues.text(RULES) if rules else links_and_queues.text("echo '{\"nftables\": []}'", RULES)
-    )
+def script() -> Script:
+    """Return what reads everything; there are no rules of ours on a switch that is only looked at."""
+    ours = f"if nft list tables | grep -qx 'table bridge {TABLE}'; then {RULES}; fi"
+    return Script().text(LINKS).text(QUEUES).text(ours, RULES)
 
 
 def parse(answers: Answers, ports: Sequence[SwitchPort], host: str) -> Json:
@@ -89,7 +87,8 @@ def _number(tree: Mapping[str, Any], path: tuple[str, ...], command: str, host: 
 
 def counters_of_rules(text: str, host: str) -> dict[str, int]:
     """Return the packets that each named counter has seen."""
-    answers = Answers(host, {RULES: f"[{text.strip() or '{}'}]"}).json(RULES)
+    nothing = '{"nftables": []}'
+    answers = Answers(host, {RULES: f"[{text.strip() or nothing}]"}).json(RULES)
     listed = answers[0].get("nftables")
     if not isinstance(listed, list):
         raise UnexpectedOutput(f"{host}: {RULES!r} printed no list 'nftables'")
