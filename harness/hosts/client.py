@@ -39,7 +39,13 @@ PING_AFTER_S = 5.0
 """An agent that was silent for so long while something is expected of it is asked for its clock."""
 
 SILENCE_S = 10.0
-"""An agent that was silent for so long, pings included, is lost."""
+"""An agent that was silent for so long, pings included, is lost.
+
+A machine that hangs is known sooner, for its connection then breaks; this is for an agent that hangs.
+"""
+
+DEAF_OPS = frozenset({"devices", "counters", "clock"})
+"""Requests that the agent's reading thread works on: while it does, it hears no ping."""
 
 READ_TIMEOUT_S = 3600.0
 """The reading thread waits in such steps; it ends with the process."""
@@ -84,7 +90,10 @@ class Reply:
         while not self._there.wait(max(0.0, min(end - time.monotonic(), PING_AFTER_S / 2))):
             if time.monotonic() >= end:
                 raise self._client.lose(f"did not answer {self._op!r} within {timeout_s:g} s")
-            self._client.check_pulse()
+            if self._client.lost is not None:
+                raise self._client.lost
+            if self._op not in DEAF_OPS:
+                self._client.check_pulse()
         if self._client.lost is not None and not self._answer:
             raise self._client.lost
         if self._answer.get("ok") is True:
@@ -116,6 +125,7 @@ class AgentClient:
         self._replies: dict[int, Reply] = {}
         self._last_id = 0
         self._heard = time.monotonic()
+        self._asked = self._heard
         self._pinged: float | None = None
         self._closing = False
         self.hello = self._greet(hello_timeout_s)
@@ -124,6 +134,10 @@ class AgentClient:
 
     def submit(self, op: str, **fields: object) -> Reply:
         """Send a request; raise AgentLost when that cannot be."""
+        self._asked = time.monotonic()
+        return self._send(op, fields)
+
+    def _send(self, op: str, fields: Mapping[str, object]) -> Reply:
         with self._lock:
             if self.lost is not None:
                 raise self.lost
@@ -142,8 +156,8 @@ class AgentClient:
         return self.submit(op, **fields).wait(timeout_s)
 
     def silent_s(self) -> float:
-        """Return for how many seconds the agent has said nothing."""
-        return time.monotonic() - self._heard
+        """Return for how many seconds the agent has said nothing since it was last asked for something."""
+        return time.monotonic() - max(self._heard, self._asked)
 
     def check_pulse(self) -> None:
         """Ping an agent that has been silent for long; raise AgentLost when it was for too long."""
@@ -153,11 +167,12 @@ class AgentClient:
         if silent >= SILENCE_S:
             raise self.lose(f"said nothing for {silent:.0f} s")
         with self._lock:
-            due = silent >= PING_AFTER_S and (self._pinged is None or self._pinged < self._heard)
+            last = max(self._heard, self._asked)
+            due = silent >= PING_AFTER_S and (self._pinged is None or self._pinged < last)
             if due:
                 self._pinged = time.monotonic()
         if due:
-            self.submit("clock")
+            self._send("clock", {})
 
     def lose(self, cause: str) -> AgentLost:
         """Give the agent up: kill it, wake all who wait, and return the error that says why.

@@ -76,24 +76,23 @@ def _sample(ask: Callable[[], HostTime], now: Clock) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class ClockMap:
-    """A host's clock from the readings before and after a run; `after` is None while it runs."""
+    """A host's clock from the readings before and after a run; `after` is None while it runs.
+
+    Between and beyond the readings the offset is on the line through both.
+    """
 
     before: Reading
     after: Reading | None = None
 
-    def offset_at(self, controller_ns: int) -> float:
-        """Return host minus controller at an instant of the controller: on the line through both readings."""
-        if self.drift is None or self.after is None:
-            return self.before.offset_ns
-        return self.before.offset_ns + self.drift * (controller_ns - self.before.at_ns)
-
     def to_host(self, controller_ns: int) -> int:
         """Return what the host's clock shows at an instant of the controller."""
-        return round(controller_ns + self.offset_at(controller_ns))
+        since = controller_ns - self.before.at_ns
+        return controller_ns + self.before.offset_ns + round((self.drift or 0.0) * since)
 
     def to_controller(self, host_ns: int) -> int:
-        """Return what the controller's clock shows at an instant of the host."""
-        return round(host_ns - self.offset_at(host_ns - self.before.offset_ns))
+        """Return what the controller's clock shows at an instant of the host: the inverse of `to_host`."""
+        since = host_ns - self.before.offset_ns - self.before.at_ns  # of ints: floats lose ns after some months
+        return self.before.at_ns + round(since / (1.0 + (self.drift or 0.0)))
 
     @property
     def drift(self) -> float | None:

@@ -205,6 +205,7 @@ def _hosts(seen: Observed, clocks: Mapping[str, ClockMap], site: Site) -> Json:
         "events": [played.as_result(seen.t0_ns) for played in seen.played],
         "reductions": seen.reductions,
         "deviations": {name: dict(known) for name, known in seen.deviations.items()},
+        "steps_s": dict(seen.steps),
         "evidence": seen.raw_counters,
     }
 

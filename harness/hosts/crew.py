@@ -82,11 +82,11 @@ class Crew:
         """All hosts of the site."""
         return tuple(self.site.hosts)
 
-    def ready(self) -> list[str]:
+    def ready(self) -> set[str]:
         """Make sure that every node is connected and every host has a living agent.
 
-        Returns the nodes whose connection is new. Raises the first HarnessError that stands in the way; it
-        names the node.
+        Returns the nodes whose connection, or whose agent, is new. Raises the first HarnessError that stands in
+        the way; it names the node.
         """
         self.light_up()
         fresh = [node for node in self._nodes if not self._is_connected(node)]
@@ -96,7 +96,7 @@ class Crew:
             each(idle, self._start_agent, timeout_s=START_TIMEOUT_S, what="starting the agent")
         while not self.events.empty():  # what agents said after the last run was over
             self.events.get_nowait()
-        return fresh
+        return {*fresh, *idle}
 
     def reconnect(self, nodes: Sequence[str]) -> None:
         """Connect once more to nodes whose connection broke; raise the first error."""

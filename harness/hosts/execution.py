@@ -10,12 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.core.errors import AgentFailed, ConfigError, HarnessError
-from harness.core.site import Site
+from harness.core.errors import ConfigError, HarnessError
 from harness.hosts.client import AgentEvent
 from harness.hosts.clock import ClockMap, HostTime, Reading, read_clock
-from harness.hosts.crew import Crew
-from harness.hosts.devices import Endpoint, endpoint
 from harness.hosts.events import Schedule, place_of
 from harness.hosts.gather import each
 from harness.hosts.gear import routes_of
@@ -28,7 +25,7 @@ from harness.hosts.traffic import SCHEDULE_FAILED, Course, Progress, Traffic
 log = logging.getLogger(__name__)
 
 ANSWER_S = 15.0
-"""For an answer that needs no work: clocks, devices, counters, start."""
+"""For an answer that needs no work: clocks, start."""
 
 WORK_S = 120.0
 """For memory to be made and filled, QPs to be connected, payload to be checked; pings go on meanwhile."""
@@ -69,6 +66,7 @@ class Execution:
             self._fire()
             self._collect()
         except BaseException:
+            self._rig.doubted.update(self._crew.hosts)
             self._clean_up()
             raise
         self._leave()
@@ -77,17 +75,24 @@ class Execution:
     # --- before ----------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
-        endpoints = endpoints_of(self._rig.site, self._crew)
-        self._seen.endpoints = endpoints
+        step = self._seen.step
+        self._seen.endpoints = dict(self._rig.endpoints)
         self._seen.hello = {host: self._crew.client(host).hello for host in self._crew.hosts}
-        self._plan = plan_of(self._job, endpoints, self._rig.site)
+        self._plan = plan_of(self._job, self._seen.endpoints, self._rig.site)
+        with step("configure"):
+            self._configure()
+        with step("prepare"):
+            self._seen.prepared = self._prepare()
+        with step("connect"):
+            connected = self._connect(self._seen.prepared)
+        self._rig.switches.connected(routes_of(self._plan, self._job, connected, self._seen.prepared))
+        with step("events at 0"):
+            self._schedule.set_up()
+
+    def _configure(self) -> None:
         if self._rig.may_configure:
             self._rig.switches.set_up(self._job)
-            self._rig.nics.set_up(self._job, endpoints, self._crew.remotes)
-        self._seen.prepared = self._prepare()
-        connected = self._connect(self._seen.prepared)
-        self._rig.switches.connected(routes_of(self._plan, self._job, connected, self._seen.prepared))
-        self._schedule.set_up()
+            self._rig.nics.set_up(self._job, self._seen.endpoints, self._crew.remotes)
 
     def _prepare(self) -> dict[str, Any]:
         run = uuid.uuid4().hex[:12]
@@ -120,8 +125,10 @@ class Execution:
 
     def _fire(self) -> None:
         hosts = self._plan.hosts
-        self._seen.clocks = self._read_clocks(self._crew.hosts)
-        self._read_counters("before", self._crew.hosts)
+        with self._seen.step("counters"):
+            self._read_counters("before", self._crew.hosts)
+        with self._seen.step("clocks"):
+            self._seen.clocks = self._read_clocks(self._crew.hosts)
         self._seen.t0_ns = self._start_at()
         self._crew.tell(
             {
@@ -140,7 +147,8 @@ class Execution:
             whole_bytes=self._whole_bytes(),
             progress=self._progress,
         )
-        course = traffic.follow()
+        with self._seen.step("traffic"):
+            course = traffic.follow()
         self._schedule.stop()
         self._seen.dark = frozenset(self._crew.dark)
         self._seen.ends = course.results
@@ -171,12 +179,15 @@ class Execution:
     # --- after -----------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        self._verify(self._seen.ends, self._seen.ends)
+        with self._seen.step("verify"):
+            self._verify(self._seen.ends, self._seen.ends)
         self._recover()
         living = self._lit()
-        self._read_counters("after", living)
-        for host, clock in self._read_clocks(living).items():
-            self._seen.clocks[host] = replace(self._seen.clocks[host], after=clock.before)
+        with self._seen.step("counters"):
+            self._read_counters("after", living)
+        with self._seen.step("clocks"):
+            for host, clock in self._read_clocks(living).items():
+                self._seen.clocks[host] = replace(self._seen.clocks[host], after=clock.before)
         self._check_reductions()
         self._note_abilities()
 
@@ -244,7 +255,11 @@ class Execution:
 
     def _leave(self) -> None:
         """Tear down and restore after a good run; what stays behind is an error that names it."""
-        raise_first({**self._tear_down(), **self._restore()})
+        with self._seen.step("tear down"):
+            errors = self._tear_down()
+        with self._seen.step("restore"):
+            errors |= self._restore()
+        raise_first(errors)
         if self._crew.dark:
             self._crew.light_up()
 
@@ -294,7 +309,7 @@ class Execution:
 
     def _read_counters(self, when: str, hosts: Iterable[str]) -> None:
         """Keep raw counters of hosts and switches; the second time they become those of the result."""
-        readings = read_counters(self._crew, hosts, self._seen.endpoints)
+        readings = self._rig.read_counters(hosts)
         switches = self._rig.switches.counters()
         earlier = self._seen.raw_counters.get("before")
         self._seen.raw_counters[when] = {"hosts": readings, "switches": switches}
@@ -319,31 +334,6 @@ class Execution:
             raise ConfigError(f"{node}: nothing here can do {event['kind']} on a host", key="events")
         applied = self._rig.switches.apply(node, event)
         return {"what": applied.what, "took_ns": applied.ended_ns - applied.began_ns}
-
-
-def endpoints_of(site: Site, crew: Crew) -> dict[str, Endpoint]:
-    """Ask all hosts for their devices and return what every port of the site is there."""
-    answers = crew.ask(site.hosts, "devices", timeout_s=ANSWER_S)
-    found: dict[str, Endpoint] = {}
-    for host, node in site.hosts.items():
-        for port, wanted in node.ports.items():
-            found[f"{host}:{port}"] = endpoint(f"{host}:{port}", wanted, answers[host]["devices"])
-    return found
-
-
-def read_counters(crew: Crew, hosts: Iterable[str], endpoints: Mapping[str, Endpoint]) -> dict[str, Any]:
-    """Return the raw counters of all ports of these hosts."""
-    places = {host: [end for end in endpoints.values() if end.host == host] for host in hosts}
-    requests = {host: {"ports": [end.place for end in ends]} for host, ends in places.items()}
-    answers = crew.tell(requests, "counters", timeout_s=ANSWER_S)
-    readings: dict[str, Any] = {}
-    for host, answer in answers.items():
-        if len(answer["ports"]) != len(places[host]):
-            raise AgentFailed(
-                f"{host}: counters of {len(answer['ports'])} ports, asked were {len(places[host])}"
-            )
-        readings.update({end.name: said for end, said in zip(places[host], answer["ports"], strict=True)})
-    return readings
 
 
 def _idents(ends: Iterable[End]) -> dict[str, list[str]]:

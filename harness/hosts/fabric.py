@@ -24,7 +24,7 @@ from harness.hosts.abilities import abilities
 from harness.hosts.collect import result_of_hosts
 from harness.hosts.crew import Crew, Dialer, HostPower, dialer
 from harness.hosts.demands import refuse_what_is_missing
-from harness.hosts.execution import Execution, endpoints_of, read_counters
+from harness.hosts.execution import Execution
 from harness.hosts.gear import Nics, Switches
 from harness.hosts.rig import Rig
 from harness.hosts.traffic import Progress
@@ -77,7 +77,7 @@ class HostFabric:
         crew = Crew(site, dial or dialer(site), power=host_power)
         self._rig = Rig(site, crew, Switches(topology, site), Nics(), may_disturb)
         try:
-            self._survey(power=host_power is not None)
+            self._open(power=host_power is not None)
         except BaseException:
             crew.close()
             raise
@@ -142,19 +142,16 @@ class HostFabric:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _survey(self, *, power: bool) -> None:
+    def _open(self, *, power: bool) -> None:
         """Connect to everything and find out what it can do."""
         crew, rig = self._rig.crew, self._rig
-        self._rig.make_ready()
-        hello = {host: crew.client(host).hello for host in crew.hosts}
-        endpoints = endpoints_of(self.site, crew)
-        readings = read_counters(crew, crew.hosts, endpoints)
-        rig.nics.attach(endpoints, readings, {host: str(said.get("kernel")) for host, said in hello.items()})
+        rig.make_ready()
+        hello = [crew.client(host).hello for host in crew.hosts]
         found, self._withheld = abilities(
-            hello.values(), endpoints, rig.nics, rig.switches, power=power, may_disturb=rig.may_configure
+            hello, rig.endpoints, rig.nics, rig.switches, power=power, may_disturb=rig.may_configure
         )
         self.capabilities |= found
-        for end in endpoints.values():
+        for end in rig.endpoints.values():
             log.info("%s is %s port %d, GID %s", end.name, end.device_name, end.port_number, end.words)
 
 

@@ -131,10 +131,12 @@ class Nics:
         kernels: Mapping[str, str],
     ) -> None:
         """Make the drivers by the kernel driver of each port's device, and a first look at its counters."""
-        self._drivers = {
-            port: load_nic(str(end.device.get("driver")))(readings[port], kernels[end.host])
-            for port, end in endpoints.items()
-        }
+        self._drivers.update(
+            {
+                port: load_nic(str(end.device.get("driver")))(readings[port], kernels[end.host])
+                for port, end in endpoints.items()
+            }
+        )
 
     @property
     def capabilities(self) -> frozenset[Capability]:

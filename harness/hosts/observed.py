@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +21,7 @@ class Observed:
 
     `ends` holds the result of each end of a flow, `recovered` those of the second go of flows that failed and
     were brought back. `started` is each host's own clock at its start, `t0_ns` the start of the run on the
-    controller's clock. `dark` are hosts that were powered off.
+    controller's clock. `dark` are hosts that were powered off. `steps` says how long each step of the run took, in s.
     """
 
     t0_ns: int = 0
@@ -39,4 +41,14 @@ class Observed:
     dark: frozenset[str] = frozenset()
     not_offered: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unnamed: tuple[str, ...] = ()
+    steps: dict[str, float] = field(default_factory=dict)
     deviations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Measure a step of the run."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.steps[name] = round(self.steps.get(name, 0.0) + time.monotonic() - began, 3)

@@ -4,27 +4,67 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from harness.core.errors import DriverError, HarnessError, TransportError, one_line
+from harness.core.errors import AgentFailed, DriverError, HarnessError, TransportError, one_line
 from harness.core.site import Site
 from harness.hosts.crew import Crew
+from harness.hosts.devices import Endpoint, endpoint
 from harness.hosts.gear import Nics, Switches
+
+LOOK_S = 45.0
+"""For a look at devices or counters: hundreds of files of sysfs and some programs; seconds on a busy guest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
-    """Machines, agents and drivers. `may_configure`: switches and NICs may be changed."""
+    """Machines, agents and drivers. `may_configure`: switches and NICs may be changed.
+
+    `endpoints` says what every host port is; hosts in `doubted` are looked at again before the next run.
+    """
 
     site: Site
     crew: Crew
     switches: Switches
     nics: Nics
     may_configure: bool
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    doubted: set[str] = field(default_factory=set)
 
     def make_ready(self) -> None:
-        """Connect and start whatever is not there; a switch that is back is asked again what it is."""
-        self._attach(self.crew.ready())
+        """Connect and start whatever is not there, and look at what is new or has failed.
+
+        Raises the first HarnessError that stands in the way; it names the node.
+        """
+        fresh = self.crew.ready()
+        self._attach(node for node in fresh if node in self.site.switches)
+        hosts = [host for host in self.crew.hosts if host in fresh or host in self.doubted]
+        if hosts:
+            self._survey(hosts)
+        self.doubted.clear()
+
+    def read_counters(self, hosts: Iterable[str]) -> dict[str, Any]:
+        """Return the raw counters of all ports of these hosts, by port."""
+        places = {host: [end for end in self.endpoints.values() if end.host == host] for host in hosts}
+        requests = {host: {"ports": [end.place for end in ends]} for host, ends in places.items()}
+        readings: dict[str, Any] = {}
+        for host, answer in self.crew.tell(requests, "counters", timeout_s=LOOK_S).items():
+            said = answer["ports"]
+            if len(said) != len(places[host]):
+                raise AgentFailed(f"{host}: counters of {len(said)} ports, asked were {len(places[host])}")
+            readings.update({end.name: each for end, each in zip(places[host], said, strict=True)})
+        return readings
+
+    def _survey(self, hosts: list[str]) -> None:
+        """Find out what the ports of these hosts are, and what counts there."""
+        for host, answer in self.crew.ask(hosts, "devices", timeout_s=LOOK_S).items():
+            for port, wanted in self.site.hosts[host].ports.items():
+                name = f"{host}:{port}"
+                self.endpoints[name] = endpoint(name, wanted, answer["devices"])
+        kernels = {host: str(self.crew.client(host).hello.get("kernel")) for host in hosts}
+        found = {name: end for name, end in self.endpoints.items() if end.host in hosts}
+        self.nics.attach(found, self.read_counters(hosts), kernels)
 
     def restore_switches(self, timeout_s: float) -> dict[str, Exception]:
         """Put all switches back; one whose connection broke is dialled once more.

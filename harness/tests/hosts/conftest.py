@@ -78,7 +78,8 @@ class Lab:
             name: SiteHost(address="192.0.2.1", ports={"p0": RdmaPort(netdev="p0")})
             for name in self.topology.hosts
         }
-        return Site(**{"topology": "pair", "hosts": hosts, **changes})
+        skew = "500ms"  # a busy machine is slow to start programs
+        return Site(**{"topology": "pair", "hosts": hosts, "max_start_skew": skew, **changes})
 
     def fabric(self, *, site=None, **behaviours):
         for number, name in enumerate(self.topology.hosts, 1):

@@ -46,14 +46,14 @@ def test_clocks_that_differ_by_years_are_mapped(lab):
     assert result.invalid_reasons == ()
     hosts = result.raw["hosts"]
     assert hosts["clock"]["h1"]["offset_ns"] == pytest.approx(10**17, abs=10**7)
-    assert hosts["start_skew_ps"] < 5 * MS
-    assert 0 <= result.flows[0].start_ps < 5 * MS
+    assert hosts["start_skew_ps"] < 500 * MS
+    assert 0 <= result.flows[0].start_ps < 500 * MS
 
 
 def test_hosts_that_start_apart_make_the_run_invalid(lab):
-    result = run(lab, h2={"late_start_ns": 30_000_000})
-    assert 30 * MS <= result.raw["hosts"]["start_skew_ps"] < 40 * MS
-    assert any("apart, more than 5ms" in reason for reason in result.invalid_reasons)
+    result = run(lab, h2={"late_start_ns": 3 * 10**9})
+    assert 2 * S <= result.raw["hosts"]["start_skew_ps"] < 5 * S
+    assert any("apart, more than 500ms" in reason for reason in result.invalid_reasons)
 
 
 def test_a_wall_clock_that_is_set_in_mid_run_makes_it_invalid(lab):
@@ -163,10 +163,9 @@ def test_traffic_classes_are_those_of_the_site(lab):
 
     fabric = lab.fabric(site=lab.site(dscp={3: 24}))
     from harness.core.job import compile_job
-    from harness.hosts.execution import endpoints_of
 
     job = compile_job(SCENARIO, lab.topology, seed=1)
-    plan = plan_of(job, endpoints_of(fabric.site, fabric._rig.crew), fabric.site)
+    plan = plan_of(job, fabric._rig.endpoints, fabric.site)
     assert plan.ends["pair-0/src"].request["tos"] == 24 << 2 | 2
     assert plan.ends["pair-0/src"].request["gid"]["index"] == 1
 
