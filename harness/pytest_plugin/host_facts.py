@@ -44,6 +44,14 @@ def not_offered(result: RunResult) -> frozenset[str]:
     return frozenset(key for keys in lists for key in keys)
 
 
+def deviations_of(result: RunResult) -> dict[str, str]:
+    """Return subject → sentence of the known deviations of all devices that took part."""
+    hosts = result.raw.get("hosts")
+    by_node = hosts.get("deviations") if isinstance(hosts, dict) else None
+    known = by_node.values() if isinstance(by_node, dict) else ()
+    return {str(subject): str(text) for node in known for subject, text in node.items()}
+
+
 def _agents(result: RunResult) -> dict[str, Mapping[str, Any]]:
     hosts = result.raw.get("hosts")
     agents = hosts.get("agents") if isinstance(hosts, dict) else None

@@ -29,7 +29,8 @@ class Journal:
     `conclusion` is there when the body ran to its end; `trouble` with its `reason` when something else decided. The
     first trouble stays: an error of tear-down does not hide why the body failed. `details` is a traceback, where one
     helps; `doubts` say why runs are no evidence; `durations_s` is by phase; `versions` are those of the tools that made
-    results. `simulated` is that of the fabric, once there is one.
+    results; `deviations` are those that the drivers of the fabric know, subject → sentence. `simulated` is that of the
+    fabric, once there is one.
     """
 
     runs: list[ScenarioRecord] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Journal:
     measurements: list[Measurement] = field(default_factory=list)
     simulated: bool = False
     versions: dict[str, str] = field(default_factory=dict)
+    deviations: dict[str, str] = field(default_factory=dict)
     conclusion: Conclusion | None = None
     trouble: Trouble | None = None
     reason: str = ""

@@ -12,12 +12,17 @@ from harness.core.errors import TopologyNotOffered
 from harness.pytest_plugin.options import POOL, SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
     from harness.core.fabric import Fabric
 
 _LAB_MARKERS = ("plan", "needs", "negative_control")
 _LAB_FIXTURES = ("fabric", "expect")
+_ONE_TEXT = (
+    ("topology", "'star-9'"),
+    ("negative_control", "'PFC switched off'"),
+    ("deviation", "'status_of_long_send'"),
+)
 # As in the catalogue of test cases: letters of the family, a number, perhaps a letter (PFC-07, ECN-03b).
 _PLAN_ID = re.compile(r"[A-Z][A-Z0-9]*-\d+[a-z]?")
 
@@ -46,6 +51,12 @@ def control_of(item: pytest.Item) -> str | None:
     return None if marker is None else str(marker.args[0])
 
 
+def deviation_of(item: pytest.Item, known: Mapping[str, str]) -> str | None:
+    """What the drivers of the fabric know of a deviation that the test names; None when they know of none."""
+    subjects = (marker.args[0] for marker in item.iter_markers("deviation"))
+    return next((known[subject] for subject in subjects if subject in known), None)
+
+
 def fabric_of(item: pytest.Item) -> Fabric:
     """Reserve (once) the fabric that this test runs on."""
     return item.config.stash[POOL].get(topology_of(item), item.nodeid)
@@ -66,7 +77,7 @@ def _mistakes(item: pytest.Item) -> Generator[str]:
     for marker in item.iter_markers("needs"):
         if not marker.args or not all(isinstance(need, Capability) for need in marker.args):
             yield f"needs{marker.args!r}: give members of Capability: {', '.join(c.name for c in Capability)}"
-    for name, example in (("topology", "'star-9'"), ("negative_control", "'PFC switched off'")):
+    for name, example in _ONE_TEXT:
         for marker in item.iter_markers(name):
             if len(marker.args) != 1 or not isinstance(marker.args[0], str) or not marker.args[0].strip():
                 yield f"{name}{marker.args!r}: give one text such as {example}"

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
+from harness.pytest_plugin.host_facts import deviations_of
 from harness.pytest_plugin.run_record import Place, failed_run, finished_run, tool_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class ObservedFabric:
         self._journal.runs.append(run)
         self._journal.doubts += [f"run {run.number}: {reason}" for reason in run.invalid_reasons]
         self._journal.versions |= tool_of(result)
+        self._journal.deviations |= deviations_of(result)
         return result
 
     def close(self) -> None:

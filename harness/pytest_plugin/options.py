@@ -27,6 +27,7 @@ _MARKERS = (
     "plan(*ids): cases of the test plan that this test implements, such as 'PFC-07'",
     "needs(*capabilities): skip, naming what is missing, unless the fabric offers all of these Capability members",
     "topology(name): run on this topology instead of the one of --topology",
+    "deviation(subject): a FAIL is skipped where the drivers of the fabric know this deviation of their devices",
     "negative_control(what): `what` is broken on purpose, and at least one measurement must FAIL",
 )
 _MAX_SEED = 2**63 - 1

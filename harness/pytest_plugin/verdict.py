@@ -10,7 +10,7 @@ from harness.core.errors import HarnessError, one_line
 from harness.core.measure import Verdict
 from harness.pytest_plugin.conclusion import conclude
 from harness.pytest_plugin.journal import Journal, Trouble
-from harness.pytest_plugin.markers import control_of, is_lab_test
+from harness.pytest_plugin.markers import control_of, deviation_of, is_lab_test
 from harness.pytest_plugin.pool import FabricNotReserved
 from harness.pytest_plugin.record_item import finished_test, outcome_of
 from reports.measurements import measurement_views
@@ -38,11 +38,17 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Judge after the body: FAIL and INVALID fail the test, with every measurement in the message."""
+    """Judge after the body: FAIL and INVALID fail the test, with every measurement in the message.
+
+    A FAIL that the drivers of the fabric know as a deviation of their devices is skipped, as an xfail is.
+    """
     result = yield
     journal = item.stash.get(JOURNAL, None)
     if journal is not None:
         journal.conclusion = conclude(journal.measurements, control_of(item), journal.doubts)
+        known = deviation_of(item, journal.deviations)
+        if journal.conclusion.verdict is Verdict.FAIL and known is not None:
+            pytest.xfail(f"known deviation: {known} ({journal.conclusion.headline})")
         if journal.conclusion.verdict in (Verdict.FAIL, Verdict.INVALID):
             pytest.fail(_message(journal), pytrace=False)
     return result

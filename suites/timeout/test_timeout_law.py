@@ -19,6 +19,7 @@ from harness import (
     within,
 )
 from harness.analysis.completion import failed_after_ps, status_code
+from harness.analysis.injection import injected_drops
 from harness.analysis.transport import give_up_ps
 from harness.patterns.pair import Pair
 
@@ -66,7 +67,7 @@ def test_a_sender_without_answers_gives_up_in_time(fabric, expect, exponent, ret
     expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(exponent, retries), "ms")
     expect(
         "packets lost",
-        result.counters[Counter.DROPS_INJECTED],
+        injected_drops(result),
         equals(retries + 1, source="one packet, sent once for each timeout"),
     )
 
@@ -124,4 +125,4 @@ def test_a_sender_that_gives_up_too_soon_is_noticed(fabric, expect):
     result = fabric.run(scenario)
 
     expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(13, 6), "ms")
-    expect("packets lost", result.counters[Counter.DROPS_INJECTED], equals(7))
+    expect("packets lost", injected_drops(result), equals(7))

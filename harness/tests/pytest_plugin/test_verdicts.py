@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.core.record import Outcome
 from harness.tests.pytest_plugin.one_of_each import EXPECTED, ONE_OF_EACH
 
 if TYPE_CHECKING:
@@ -201,3 +202,29 @@ def test_wrong_markers_stop_the_session(lab: Lab, marker: str, message: str) -> 
     assert session.code == 4
     assert message in session.stdout
     assert "test_suite.py::test_it" in session.stdout
+
+
+DEVIATION = """
+@pytest.mark.deviation("odd_status")
+def test_it(fabric, expect):
+    fabric.run(scenario('{"deviations": %s}'))
+    expect("status", 11, equals(9))
+"""
+
+
+def test_a_deviation_that_a_driver_knows_is_skipped_in_its_words(lab: Lab) -> None:
+    session = lab.run(DEVIATION % '{"odd_status": "says 11 where 9 is due"}')
+    test = session.test("test_it")
+    assert (session.code, test.outcome) == (0, Outcome.SKIPPED)
+    assert "says 11 where 9 is due" in (test.skipped or "")
+    assert "status 11 (limit = 9)" in (test.skipped or "")
+
+
+def test_a_deviation_that_no_driver_knows_fails(lab: Lab) -> None:
+    session = lab.run(DEVIATION % '{"another": "x"}')
+    assert session.test("test_it").outcome is Outcome.FAIL
+
+
+def test_a_deviation_does_not_excuse_what_has_no_evidence(lab: Lab) -> None:
+    body = DEVIATION.replace("11, equals", "None, equals") % '{"odd_status": "x"}'
+    assert lab.run(body).test("test_it").outcome is Outcome.INVALID
