@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import ibv, verbs
+from . import gids, ibv, verbs
 from .sysfs import Sysfs
 
 
@@ -14,13 +14,14 @@ def describe(sysfs: Sysfs) -> dict[str, Any]:
     library, _reason = verbs.try_load()
     for device in found:
         device["caps"] = None
-        if library is not None:
-            _ask(library, device)
+        if library is None or not _ask(library, device):
+            for port in device["ports"]:
+                port["gids"] = sysfs.gids(device["device"], port["port"])
     return {"devices": found}
 
 
-def _ask(library: verbs.Verbs, device: dict[str, Any]) -> None:
-    """Open a device for its capabilities and MTUs; one that cannot be opened says why in `open_error`."""
+def _ask(library: verbs.Verbs, device: dict[str, Any]) -> bool:
+    """Open a device for its capabilities, MTUs and GIDs; one that cannot be opened says why in `open_error`."""
     try:
         with library.Context(name=device["device"]) as context:
             device["caps"] = capabilities(context.query_device())
@@ -28,8 +29,11 @@ def _ask(library: verbs.Verbs, device: dict[str, Any]) -> None:
                 attributes = context.query_port(port["port"])
                 port["max_mtu"] = ibv.MTU_BYTES[attributes.max_mtu]
                 port["active_mtu"] = ibv.MTU_BYTES[attributes.active_mtu]
+                port["gids"] = gids.table(context, port["port"])
     except Exception as error:  # noqa: BLE001 - whatever pyverbs raises, the other devices are still listed
         device["open_error"] = " ".join(str(error).split())
+        return False
+    return True
 
 
 def capabilities(attributes: Any) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import Any
 
 from . import sysfs
@@ -10,6 +12,34 @@ from .flow import GidWish
 
 _TYPES = {"v1": "IB/RoCE v1", "v2": "RoCE v2"}
 _PREFERENCE = ("ipv4", "ipv6", "link_local")
+
+
+_MOST = 2047
+"""Entries asked for: what fits the 16-bit length of a uverbs attribute at 32 bytes each."""
+
+_TYPE_NUMBERS = {0: "IB/RoCE v1", 1: "IB/RoCE v1", 2: "RoCE v2"}
+"""Words of sysfs by enum ibv_gid_type; it has one word for the first two."""
+
+
+def table(context: Any, port: int) -> list[dict[str, Any]]:
+    """Return the GID table of a port of an opened device: one call, only entries in use."""
+    found = []
+    for entry in context.query_gid_table(_MOST):
+        if entry.port_num == port:
+            gid = entry.gid_str()
+            facts = {
+                "index": entry.gid_index,
+                "gid": gid,
+                "type": _TYPE_NUMBERS.get(entry.gid_type, "unknown"),
+            }
+            found.append({**facts, "family": sysfs.family(gid), "netdev": _name_of(entry.ndev_ifindex)})
+    return sorted(found, key=lambda entry: int(entry["index"]))
+
+
+def _name_of(index: int) -> str | None:
+    with contextlib.suppress(OSError):
+        return socket.if_indextoname(index)
+    return None
 
 
 def choose(table: list[dict[str, Any]], wish: GidWish, device: str, port: int) -> dict[str, Any]:

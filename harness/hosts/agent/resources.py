@@ -122,7 +122,7 @@ class Device:
             raise AgentError(
                 "no_device", f"{self.name} has no port {port}", {"ports": self._sysfs.ports(self.name)}
             )
-        state = self._sysfs.describe_port(self.name, port)["state"]
+        state = self._sysfs.state(self.name, port)
         if state != "ACTIVE":
             facts = {"device": self.name, "port": port, "state": state}
             raise AgentError("port_down", f"{self.name} port {port} is {state}", facts)
@@ -130,7 +130,7 @@ class Device:
 
     def gid(self, port: int, wish: GidWish) -> dict[str, Any]:
         """Return the GID that fulfils a wish."""
-        return gids.choose(self._sysfs.gids(self.name, port), wish, self.name, port)
+        return gids.choose(gids.table(self.context, port), wish, self.name, port)
 
 
 def send_request(library: Verbs, opcode: int, address: int, length: int, lkey: int) -> Any:

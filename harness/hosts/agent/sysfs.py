@@ -102,7 +102,7 @@ class Sysfs:
         return node if node is not None and node >= 0 else None
 
     def describe_port(self, device: str, port: int) -> dict[str, Any]:
-        """Return state, link and GIDs of a port."""
+        """Return state and link of a port."""
         folder = self.port_folder(device, port)
         netdev = self.netdev(device, port)
         return {
@@ -115,8 +115,11 @@ class Sysfs:
             "speed_gbps": self._speed_gbps(netdev),
             "netdev": netdev,
             "netdev_mtu": number(self.net / netdev / "mtu") if netdev else None,
-            "gids": self.gids(device, port),
         }
+
+    def state(self, device: str, port: int) -> str | None:
+        """Return the state of a port, such as ACTIVE."""
+        return state_word(text(self.port_folder(device, port) / "state"))
 
     def _speed_gbps(self, netdev: str | None) -> float | None:
         """Return the speed of the network device; virtual ones know none, or say -1."""
@@ -133,13 +136,18 @@ class Sysfs:
         return text(self.infiniband / device / "parent") or None
 
     def gids(self, device: str, port: int) -> list[dict[str, Any]]:
-        """Return the GID table; entries that are not in use are left out."""
+        """Return the GID table; entries that are not in use are left out.
+
+        Tables have up to 1024 entries, a file each: ask an opened device instead (gids.table).
+        """
         folder = self.port_folder(device, port)
         table = []
         for index in names(folder / "gids"):
             gid = text(folder / "gids" / index)
+            if not gid or gid == ZERO_GID:
+                continue
             kind = text(folder / "gid_attrs" / "types" / index)
-            if gid and gid != ZERO_GID and kind:
+            if kind:
                 netdev = text(folder / "gid_attrs" / "ndevs" / index)
                 entry = {
                     "index": int(index),
