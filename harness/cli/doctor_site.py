@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.hosts.preflight import Options, Report
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
-MARKS = {"ok": "", "warning": "! ", "failed": "FAILED ", "skipped": "-"}
+MARKS = {"ok": "", "warning": "warning ", "failed": "FAILED ", "skipped": "-"}
 """In front of the note of a cell, so that the table reads without colours, too."""
 
 
@@ -71,13 +71,13 @@ def table_of(report: Report) -> Table:
         for stage in report.stages
         if any(report.cell(node, stage).state.value != "skipped" for node in nodes)
     ]
-    table = Table("node", *reached, box=None, padding=(0, 2), pad_edge=False)
+    table = Table("node", *reached, box=None, padding=(0, 1), pad_edge=False)
     for node in nodes:
         cells = [report.cell(node, stage) for stage in reached]
         table.add_row(
             node,
             *(
-                f"[{COLOURS[cell.state.value]}]{MARKS[cell.state.value]}{escape(cell.note)}[/]".strip()
+                f"[{COLOURS[cell.state.value]}]{MARKS[cell.state.value]}{escape(cell.note or ('ok' if cell.state.value == 'ok' else ''))}[/]"
                 for cell in cells
             ),
         )

@@ -113,6 +113,11 @@ def _rate(exam: Examination, src: str, dst: str, result: Mapping[str, Any]) -> R
     return Rate(src, dst, acked * 8 / (end - start), line, cpu)
 
 
+def in_words(gbps: float) -> str:
+    """Return a rate as people write it: `92.1 Gb/s`, `77 Mb/s`."""
+    return f"{gbps:.3g} Gb/s" if gbps >= 1 else f"{gbps * 1000:.3g} Mb/s"
+
+
 def _judge(exam: Examination, rates: list[Rate]) -> None:
     """A host is as fast as the better of its two measurements: the other may be its neighbour's fault."""
     best: dict[str, float] = {}
@@ -123,9 +128,9 @@ def _judge(exam: Examination, rates: list[Rate]) -> None:
     for host, gbps in best.items():
         line = min(rate.line_gbps for rate in rates if host in rate.hosts)
         if gbps < LOW * middle:
-            value = f"{gbps:.3g} of {line:g} Gb/s, the median is {middle:.3g}"
+            value = f"{in_words(gbps)} of {in_words(line)}, the median is {in_words(middle)}"
             exam.fail(host, "far slower than its neighbours", value=value, advice=SLOWEST)
-        exam.good(host, f"{gbps:.3g} of {line:g} Gb/s")
+        exam.good(host, f"{in_words(gbps)} of {in_words(line)}")
     _compare_with_line(exam, rates)
 
 
@@ -135,8 +140,8 @@ def _compare_with_line(exam: Examination, rates: list[Rate]) -> None:
         worst = min(rates, key=lambda rate: rate.gbps / rate.line_gbps)
         busy = max(rate.cpu for rate in rates)
         cpu = f"{busy:.0%} of a CPU{', which is what limits' if busy >= PYTHON_BUSY else ''}"
-        value = f"such as {worst.src} to {worst.dst}: {worst.gbps:.3g} of {worst.line_gbps:g} Gb/s, {cpu}"
-        exam.warn(
+        reached = f"{in_words(worst.gbps)} of {in_words(worst.line_gbps)}"
+        value = f"such as {worst.src} to {worst.dst}: {reached}, {cpu}"exam.warn(
             dict.fromkeys(host for rate in rates for host in rate.hosts),
             "everything is below half of line rate",
             value=value,

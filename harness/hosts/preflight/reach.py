@@ -18,15 +18,9 @@ def look(exam: Examination) -> None:
             exam.patients[node].remote = remote
         else:
             exam.switches[node] = remote
-        exam.good(node, address(exam, node))
+        exam.good(node)
     for node, error in errors.items():
         exam.fail(node, bare(str(error), node), advice=_advice(error))
-
-
-def address(exam: Examination, node: str) -> str:
-    """Return where a node is, as the site says it."""
-    access = exam.site.access(node)
-    return str(access.address) if access.port is None else f"{access.address}:{access.port}"
 
 
 def _advice(error: HarnessError) -> str:

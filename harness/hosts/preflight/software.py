@@ -79,7 +79,7 @@ def _note(exam: Examination, patient: Patient) -> None:
         value = f"{python}: {hello.get('pyverbs_error') or 'it does not say why'}"
         exam.fail(patient.host, "no pyverbs", value=value, advice=NO_PYVERBS)
         return
-    exam.good(patient.host, f"{hello.get('python')}, pyverbs {hello.get('pyverbs')}")
+    exam.good(patient.host, f"{hello.get('python')}, {hello.get('pyverbs')}")
 
 
 def _advise(error: Exception) -> tuple[str, str]:
