@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.hosts.preflight import Options, Report
+    from harness.hosts.preflight.findings import Cell
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "dim"}
 MARKS = {"ok": "", "warning": "warning ", "failed": "FAILED ", "skipped": "-"}
@@ -73,15 +74,16 @@ def table_of(report: Report) -> Table:
     ]
     table = Table("node", *reached, box=None, padding=(0, 1), pad_edge=False)
     for node in nodes:
-        cells = [report.cell(node, stage) for stage in reached]
-        table.add_row(
-            node,
-            *(
-                f"[{COLOURS[cell.state.value]}]{MARKS[cell.state.value]}{escape(cell.note or ('ok' if cell.state.value == 'ok' else ''))}[/]"
-                for cell in cells
-            ),
-        )
+        table.add_row(node, *(_cell(report.cell(node, stage)) for stage in reached))
     return table
+
+
+def _cell(cell: Cell) -> str:
+    from rich.markup import escape
+
+    state = cell.state.value
+    note = cell.note or ("ok" if state == "ok" else "")
+    return f"[{COLOURS[state]}]{MARKS[state]}{escape(note)}[/]"
 
 
 def summary_of(report: Report) -> str:

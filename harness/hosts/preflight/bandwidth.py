@@ -141,7 +141,8 @@ def _compare_with_line(exam: Examination, rates: list[Rate]) -> None:
         busy = max(rate.cpu for rate in rates)
         cpu = f"{busy:.0%} of a CPU{', which is what limits' if busy >= PYTHON_BUSY else ''}"
         reached = f"{in_words(worst.gbps)} of {in_words(worst.line_gbps)}"
-        value = f"such as {worst.src} to {worst.dst}: {reached}, {cpu}"exam.warn(
+        value = f"such as {worst.src} to {worst.dst}: {reached}, {cpu}"
+        exam.warn(
             dict.fromkeys(host for rate in rates for host in rate.hosts),
             "everything is below half of line rate",
             value=value,
