@@ -63,7 +63,6 @@ def _print(report: Report) -> None:
 
 def table_of(report: Report) -> Table:
     """Return nodes by stages; columns nobody got to are left out."""
-    from rich.markup import escape
     from rich.table import Table
 
     nodes = (*report.hosts, *report.switches)
