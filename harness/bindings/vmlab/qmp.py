@@ -28,8 +28,12 @@ class Qmp:
         self._socket = _connect(path, alive, timeout_s)
         self._socket.settimeout(COMMAND_TIMEOUT_S)
         self._lines = self._socket.makefile("rb")
-        self._read()
-        self.execute("qmp_capabilities")
+        try:
+            self._read()
+            self.execute("qmp_capabilities")
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections import namedtuple
+from typing import NamedTuple
 
 import pytest
 
@@ -9,7 +9,11 @@ from harness.bindings.vmlab import preflight
 from harness.bindings.vmlab.errors import LabError
 from harness.bindings.vmlab.preflight import available_memory, check_build, check_run
 
-Usage = namedtuple("Usage", "total used free")
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 @pytest.fixture

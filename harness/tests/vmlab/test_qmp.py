@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
@@ -108,6 +109,14 @@ def test_a_state_that_never_comes_is_told(qemu, monkeypatch):
     _, session = qemu(query_status=[[{"return": {"status": "inmigrate"}}]])
     with session, pytest.raises(LabError, match="'inmigrate' and not 'running'"):
         session.wait_status("running", 0.05)
+
+
+def test_a_session_that_is_refused_leaves_no_socket_open(short_folder):
+    fake = FakeQemu(short_folder / "qmp", {"qmp_capabilities": []})
+    with pytest.raises(LabError, match="closed its control socket"):
+        Qmp(short_folder / "qmp", lambda: True, timeout_s=5)
+    gc.collect()
+    fake.close()
 
 
 def test_a_qemu_that_ended_is_not_waited_for(short_folder):
