@@ -91,7 +91,9 @@ class ClockMap:
 
     def to_controller(self, host_ns: int) -> int:
         """Return what the controller's clock shows at an instant of the host: the inverse of `to_host`."""
-        since = host_ns - self.before.offset_ns - self.before.at_ns  # of ints: floats lose ns after some months
+        since = (
+            host_ns - self.before.offset_ns - self.before.at_ns
+        )  # of ints: floats lose ns after some months
         return self.before.at_ns + round(since / (1.0 + (self.drift or 0.0)))
 
     @property

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from harness.core.errors import ConfigError, HarnessError
 from harness.hosts.client import AgentEvent
 from harness.hosts.clock import ClockMap, HostTime, Reading, read_clock
 from harness.hosts.events import Schedule, place_of
-from harness.hosts.gather import each
+from harness.hosts.gather import each, together
 from harness.hosts.gear import routes_of
 from harness.hosts.observed import Observed
 from harness.hosts.plan import End, Plan, by_host, flow_of, is_source, nic_of, plan_of, remote_ends
@@ -79,20 +79,23 @@ class Execution:
         self._seen.endpoints = dict(self._rig.endpoints)
         self._seen.hello = {host: self._crew.client(host).hello for host in self._crew.hosts}
         self._plan = plan_of(self._job, self._seen.endpoints, self._rig.site)
-        with step("configure"):
-            self._configure()
         with step("prepare"):
-            self._seen.prepared = self._prepare()
+            work = {"switches": self._configure_switches, "hosts": self._configure_hosts}
+            together(work, timeout_s=WORK_S, what="preparing")
         with step("connect"):
             connected = self._connect(self._seen.prepared)
         self._rig.switches.connected(routes_of(self._plan, self._job, connected, self._seen.prepared))
         with step("events at 0"):
             self._schedule.set_up()
 
-    def _configure(self) -> None:
+    def _configure_switches(self) -> None:
         if self._rig.may_configure:
             self._rig.switches.set_up(self._job)
+
+    def _configure_hosts(self) -> None:
+        if self._rig.may_configure:
             self._rig.nics.set_up(self._job, self._seen.endpoints, self._crew.remotes)
+        self._seen.prepared = self._prepare()
 
     def _prepare(self) -> dict[str, Any]:
         run = uuid.uuid4().hex[:12]
@@ -255,11 +258,10 @@ class Execution:
 
     def _leave(self) -> None:
         """Tear down and restore after a good run; what stays behind is an error that names it."""
-        with self._seen.step("tear down"):
-            errors = self._tear_down()
-        with self._seen.step("restore"):
-            errors |= self._restore()
-        raise_first(errors)
+        with self._seen.step("leave"):
+            work = {"agents": self._tear_down, "devices": self._restore}
+            left = together(work, timeout_s=TEARDOWN_S + 3 * RESTORE_S, what="leaving")
+        raise_first({**left["agents"], **left["devices"]})
         if self._crew.dark:
             self._crew.light_up()
 
@@ -309,10 +311,14 @@ class Execution:
 
     def _read_counters(self, when: str, hosts: Iterable[str]) -> None:
         """Keep raw counters of hosts and switches; the second time they become those of the result."""
-        readings = self._rig.read_counters(hosts)
-        switches = self._rig.switches.counters()
+        work: dict[str, Callable[[], dict[str, Any]]] = {
+            "hosts": lambda: self._rig.read_counters(hosts),
+            "switches": self._rig.switches.counters,
+        }
+        read = together(work, timeout_s=WORK_S, what="reading counters")
+        readings, switches = read["hosts"], read["switches"]
         earlier = self._seen.raw_counters.get("before")
-        self._seen.raw_counters[when] = {"hosts": readings, "switches": switches}
+        self._seen.raw_counters[when] = read
         if earlier is not None:
             self._seen.ports = {
                 **self._rig.nics.deltas(earlier["hosts"], readings),

@@ -126,7 +126,8 @@ class HostFabric:
         crew, done = self._rig.crew, self._on_close
         self._on_close = None
         try:
-            self._rig.restore_switches(CLOSE_RESTORE_S)
+            if not self._rig.restore_switches(CLOSE_RESTORE_S):
+                self._rig.release_guards()
             crew.light_up()
         except HarnessError as error:
             log.warning("while closing fabric %s: %s", self.name, error)

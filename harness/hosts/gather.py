@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -49,6 +49,11 @@ def attempt(
         else:
             found[outcome.name] = outcome.value  # type: ignore[assignment]  # as above
     return {name: found[name] for name in wanted if name in found}, errors
+
+
+def together(work: Mapping[str, Callable[[], T]], *, timeout_s: float, what: str) -> dict[str, T]:
+    """Do different things at once, by name; otherwise as `each`."""
+    return each(work, lambda name: work[name](), timeout_s=timeout_s, what=what)
 
 
 def _outcomes(

@@ -50,6 +50,10 @@ class Switches:
         wanted = [node for node in remotes if node in self._site.switches]
         self._drivers.update(each(wanted, one, timeout_s=SWITCH_TIMEOUT_S, what="asking the switch"))
 
+    def cleaning(self, node: str) -> str:
+        """Return the script that cleans a switch when nobody else does."""
+        return self._drivers[node].cleaning
+
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What every switch of the topology can do; nothing when there is none or one is left out."""

@@ -11,17 +11,23 @@ from harness.core.errors import AgentFailed, DriverError, HarnessError, Transpor
 from harness.core.site import Site
 from harness.hosts.crew import Crew
 from harness.hosts.devices import Endpoint, endpoint
+from harness.hosts.gather import attempt, each
 from harness.hosts.gear import Nics, Switches
+from harness.hosts.guard import Guard
 
 LOOK_S = 45.0
 """For a look at devices or counters: hundreds of files of sysfs and some programs; seconds on a busy guest."""
+
+GUARD_S = 15.0
+"""For the guards of all switches to be posted, or to leave."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rig:
     """Machines, agents and drivers. `may_configure`: switches and NICs may be changed.
 
-    `endpoints` says what every host port is; hosts in `doubted` are looked at again before the next run.
+    `endpoints` says what every host port is; hosts in `doubted` are looked at again before the next run. `guards`
+    clean the switches when this process is killed.
     """
 
     site: Site
@@ -31,6 +37,7 @@ class Rig:
     may_configure: bool
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
+    guards: dict[str, Guard] = field(default_factory=dict)
 
     def make_ready(self) -> None:
         """Connect and start whatever is not there, and look at what is new or has failed.
@@ -88,8 +95,22 @@ class Rig:
             left_s, only=cut_off
         )
 
+    def release_guards(self) -> None:
+        """Let the guards of all switches go; for when the switches are as they were."""
+        guards, names = dict(self.guards), list(self.guards)
+        self.guards.clear()
+        attempt(names, lambda node: guards[node].release(), timeout_s=GUARD_S, what="releasing the guard")
+
     def _attach(self, nodes: Iterable[str]) -> None:
-        self.switches.attach({node: self.crew.remotes[node] for node in nodes})
+        remotes = {node: self.crew.remotes[node] for node in nodes}
+        self.switches.attach(remotes)
+        if not self.may_configure:
+            return
+
+        def one(node: str) -> Guard:
+            return Guard(remotes[node], self.switches.cleaning(node))
+
+        self.guards.update(each(remotes, one, timeout_s=GUARD_S, what="posting a guard"))
 
 
 def raise_first(errors: dict[str, Exception]) -> None:
