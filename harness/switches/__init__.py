@@ -82,6 +82,13 @@ class SwitchDriver(Protocol):
     def deviations(self) -> Mapping[str, str]:
         """Known differences from what a scenario asks for: subject → sentence."""
 
+    @property
+    def cleaning(self) -> str:
+        """A POSIX shell script that removes everything of ours, whatever it is.
+
+        It runs on the switch when the controller is gone; it is what `restore` without a snapshot does.
+        """
+
     def snapshot(self) -> None:
         """Remember how everything is that this driver may change; `restore` goes back there.
 

@@ -74,6 +74,11 @@ class Linux:
             return reading.OF_PORTS
         return reading.OF_PORTS | reading.OF_OUR_QUEUES | (reading.OF_RED if self._can.red else frozenset())
 
+    @property
+    def cleaning(self) -> str:
+        """The script that removes our queues, tables and link states."""
+        return str(state.clean(Script(), self._ports))
+
     def snapshot(self) -> None:
         """Remember queues, links and rules; raise DriverError for queues that could not be put back."""
         with self._lock:
