@@ -120,10 +120,12 @@ def ssh(name: str | None, node: str, command: tuple[str, ...]) -> None:
     import shlex
     import shutil
 
+    from harness.bindings.vmlab import LabError
+
     running = _the_lab(name)
     running.guest(node)
     if shutil.which("ssh") is None:
-        raise click.ClickException("there is no ssh here; install: apt-get install openssh-client")
+        raise LabError("there is no ssh here; install: apt-get install openssh-client")
     config = str(running.folder / "ssh_config")
     sys.stdout.flush()
     remote = [shlex.join(command)] if len(command) > 1 else list(command)
@@ -180,6 +182,7 @@ def _the_lab(name: str | None) -> RunningLab:
 
 def _the_name(name: str | None) -> str:
     """The lab that is meant: the one named, or the only one that is up."""
+    from harness.bindings.vmlab import LabError
     from harness.bindings.vmlab.layout import Layout
     from harness.bindings.vmlab.state import labs
 
@@ -190,9 +193,7 @@ def _the_name(name: str | None) -> str:
         return up[0]
     if DEFAULT_TOPOLOGY in up:
         return DEFAULT_TOPOLOGY
-    raise click.ClickException(
-        f"which lab? up are {', '.join(up)}; say --name" if up else "no lab is up; roce lab up"
-    )
+    raise LabError(f"which lab? up are {', '.join(up)}; say --name" if up else "no lab is up; roce lab up")
 
 
 def _timed() -> Callable[[str], None]:

@@ -64,7 +64,7 @@ def test_down_asks_which_of_several(cache, capsys):
     up(cache, "b")
     with pytest.raises(SystemExit) as end:
         main(["lab", "down"])
-    assert end.value.code == 1
+    assert end.value.code == 2
     assert "which lab? up are a, b; say --name" in capsys.readouterr().err
     assert said("down", "--name", "a").startswith("lab a is down")
     assert said("down", "--all").startswith("lab b is down")
