@@ -54,7 +54,7 @@ class LabState:
                 node: GuestState(guest["ssh_port"], _process(guest["process"]))
                 for node, guest in data.pop("guests").items()
             }
-            return cls(**{"build": "", **data, "owner": _process(data["owner"]), "guests": guests})
+            return cls(**{**data, "owner": _process(data["owner"]), "guests": guests})
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
