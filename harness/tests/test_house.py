@@ -40,7 +40,7 @@ def test_the_changelog_has_the_version() -> None:
 
 def test_every_required_package_is_imported_somewhere() -> None:
     # Kept for what comes next, with its reason beside it in pyproject.toml.
-    waiting = {"paramiko", "allure-pytest", "pytest-xdist"}
+    waiting = {"allure-pytest", "pytest-xdist"}
     modules = {"PyYAML": "yaml"}
     sources = "\n".join(
         path.read_text(encoding="utf-8")
