@@ -37,7 +37,8 @@ class Source:
     """Where a raw counter stands in a reading: a group and a name there, or an index of a list.
 
     `bits` is its width: a narrower one than 64 wraps, or sticks at its highest value when it `saturates`.
-    The figure is its difference times `factor`.
+    The figure is its difference times `factor`. Some counters are only shown while a feature is on: where one is
+    in neither reading, its figure is 0 as long as `unmoved` stood still.
     """
 
     group: str
@@ -46,6 +47,7 @@ class Source:
     factor: int = 1
     saturates: bool = False
     index: int | None = None
+    unmoved: Source | None = None
 
     def read(self, reading: Reading) -> int | None:
         """Return the raw value, None when it is not there."""
@@ -55,9 +57,15 @@ class Source:
             value = value[self.index] if isinstance(value, list) and len(value) == PRIORITIES else None
         return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
+    def is_told(self, reading: Reading) -> bool:
+        """Whether a reading has it, or what stands for it."""
+        return self.read(reading) is not None or (self.unmoved is not None and self.unmoved.is_told(reading))
+
     def delta(self, before: Reading, after: Reading) -> int | None:
         """Return the difference in the unit of the vocabulary, None when it cannot be known."""
         earlier, later = self.read(before), self.read(after)
+        if earlier is None and later is None and self.unmoved is not None:
+            return 0 if self.unmoved.delta(before, after) == 0 else None
         if earlier is None or later is None or (self.saturates and later == 2**self.bits - 1):
             return None
         if later < earlier and (self.bits >= 64 or self.saturates or earlier >= 2**self.bits):
@@ -84,9 +92,12 @@ def ethtool(*names: str) -> Sources:
     return tuple(Source("ethtool", name) for name in names)
 
 
-def ethtool_by_priority(template: str, factor: int = 1) -> Sources:
+def ethtool_by_priority(template: str, factor: int = 1, unmoved: Sources | None = None) -> Sources:
     """Counters of `ethtool -S` with the number of the priority in their names."""
-    return tuple(Source("ethtool", template.format(p), factor=factor) for p in range(PRIORITIES))
+    idle = unmoved or (None,) * PRIORITIES
+    return tuple(
+        Source("ethtool", template.format(p), factor=factor, unmoved=idle[p]) for p in range(PRIORITIES)
+    )
 
 
 def dcb_pfc(name: str) -> Sources:
@@ -104,15 +115,9 @@ class MappedNic:
     more_capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
     def __init__(self, reading: Reading, kernel: str) -> None:
-        self._kernel = kernel
-        self._table = _present(self.mapping(kernel), reading)
+        del kernel  # no table depends on it yet
+        self._table = _present(self.table, reading)
         self._by_priority = _present(self.by_priority, reading)
-
-    @classmethod
-    def mapping(cls, kernel: str) -> Mapping[Counter, Sources]:
-        """Return the table for a kernel release; drivers whose counters changed meaning override it."""
-        del kernel
-        return cls.table
 
     @property
     def offered(self) -> frozenset[Counter]:
@@ -175,7 +180,7 @@ def _present(table: Mapping[Counter, Sources], reading: Reading) -> dict[Counter
     return {
         counter: sources
         for counter, sources in table.items()
-        if all(source.read(reading) is not None for source in sources)
+        if all(source.is_told(reading) for source in sources)
     }
 
 

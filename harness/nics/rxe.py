@@ -25,6 +25,16 @@ class Rxe(MappedNic):
         Counter.RNR_NAK_RECEIVED: hw("rcvd_rnr_err"),
         Counter.RETRY_EXHAUSTED: hw("retry_exceeded_err"),
         Counter.RNR_RETRY_EXHAUSTED: hw("retry_rnr_exceeded_err"),
+        Counter.RX_DISCARDS: netdev("rx_dropped", "rx_missed_errors"),
     }
-    deviations: ClassVar[Mapping[str, str]] = {}
+    deviations: ClassVar[Mapping[str, str]] = {
+        "frames and bytes": "those of the network device, without FCS, with whatever else it carries (ARP)",
+        "retry count": "7 is for ever; 0 to 6 are as in the standard",
+        "sequence NAKs received": "rcvd_seq_err leaves out NAKs that acknowledge nothing new, so it is not offered",
+        "timeouts": "completer_retry_err counts going back for a timer or a NAK alike, so it is not offered",
+        "invariant CRC": "packets whose CRC is wrong are dropped without a count",
+        "lost read responses": "found by the timer alone: a later response is no implied NAK",
+        "lost tails": "the timer sends the whole unacknowledged part of a message again, not its last packet",
+        "congestion": "CE is ignored and there are no CNPs",
+    }
     more_capabilities = frozenset({Capability.UNRELIABLE_TRANSPORTS})
