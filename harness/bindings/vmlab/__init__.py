@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from harness.hosts.fabric import HostFabric
 
 
+def default_topology(site: Path | None) -> str:  # noqa: ARG001 - the lab needs no site
+    """Return the smallest lab that has traffic."""
+    return "softroce-2"
+
+
 def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> HostFabric:
     """Return a fabric of virtual machines of this shape; see `harness.bindings.vmlab.fabric.reserve`."""
     # Looking at labs and stopping them works without SSH and agents.
@@ -23,4 +28,14 @@ def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> Host
     return fabric.reserve(topology, site, seed)
 
 
-__all__ = ["Guest", "GuestError", "Lab", "LabBusy", "LabError", "RunningLab", "offers", "reserve"]
+__all__ = [
+    "Guest",
+    "GuestError",
+    "Lab",
+    "LabBusy",
+    "LabError",
+    "RunningLab",
+    "default_topology",
+    "offers",
+    "reserve",
+]

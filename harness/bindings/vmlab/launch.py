@@ -22,6 +22,7 @@ from harness.bindings.vmlab.machine import (
     memory_options,
     plain_memory,
 )
+from harness.bindings.vmlab.plan import MAX_LINKS
 from harness.bindings.vmlab.ports import is_free
 from harness.bindings.vmlab.process import Process, spawn
 from harness.bindings.vmlab.qmp import Qmp
@@ -34,6 +35,9 @@ RESTORE_TIMEOUT_S = 60.0
 
 SSH_TIMEOUT_S = 60.0
 LOG_TAIL_BYTES = 2000
+
+LAST_LINES = 3
+"""Lines of a log that an error message repeats."""
 
 
 Note = Callable[[Process], None]
@@ -171,11 +175,15 @@ def ssh_answers(port: int, timeout_s: float) -> bool:
 
 
 def last_words(backends: Backends) -> str:
-    """Return what QEMU, or else the guest, said last, for an error message."""
-    for path, who in ((backends.qemu_log, "QEMU said"), (backends.console, "its console says")):
-        if lines := tail(path, 3):
-            return f"; {who}: {' / '.join(lines)}"
-    return ""
+    """Return what QEMU and the guest said last, for an error message."""
+    qemu = [line for line in tail(backends.qemu_log, LAST_LINES + MAX_LINKS) if not _is_usual(line)]
+    said = {"QEMU said": qemu[-LAST_LINES:], "its console says": tail(backends.console, LAST_LINES)}
+    return "".join(f"; {who}: {' / '.join(lines)}" for who, lines in said.items() if lines)
+
+
+def _is_usual(line: str) -> bool:
+    """QEMU warns of each data NIC that no link of the topology uses."""
+    return "warning: hub" in line and "is not connected" in line
 
 
 def tail(path: Path, lines: int) -> list[str]:
