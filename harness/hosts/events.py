@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.errors import ConfigError, HarnessError
 from harness.hosts.gather import each
 
 log = logging.getLogger(__name__)
 
-Act = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-"""Makes a node carry out an event; returns what was done, in the node's words."""
+Act = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Carries out an event; returns what was done by whom, in their words."""
 
 ACT_TIMEOUT_S = 30.0
 """For one event to be carried out."""
@@ -30,7 +29,6 @@ class Played:
     """One event and what became of it; times in ns of the controller's clock, None while it did not happen."""
 
     event: Mapping[str, Any]
-    node: str
     began_ns: int | None = None
     done_ns: int | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -39,7 +37,6 @@ class Played:
         """Return it as a result writes it, in ps since the start of the run."""
         return {
             **self.event,
-            "node": self.node,
             "began_ps": None if self.began_ns is None else (self.began_ns - t0_ns) * 1000,
             "done_ps": None if self.done_ns is None else (self.done_ns - t0_ns) * 1000,
             "said": dict(self.said),
@@ -47,18 +44,18 @@ class Played:
 
 
 class Schedule:
-    """Plays events: those at time 0 before the start, the others when they are due, nodes side by side.
+    """Plays events: those at time 0 before the start, the others when they are due, lanes side by side.
 
-    `act` does it. `failed` is called, from another thread, with the first error of each node.
+    `act` does it. `failed` is called, from another thread, with the first error of each lane.
     """
 
     def __init__(
         self,
-        events: Iterable[tuple[str, Mapping[str, Any]]],
+        events: Iterable[Mapping[str, Any]],
         act: Act,
-        failed: Callable[[HarnessError], None],
+        failed: Callable[[Exception], None],
     ) -> None:
-        self.played = [Played(event, node) for node, event in events]
+        self.played = [Played(event) for event in events]
         self._act = act
         self._failed = failed
         self._over = threading.Event()
@@ -68,17 +65,17 @@ class Schedule:
         """Carry out the events of time 0; raise the first error."""
         lanes = self._lanes(first=True)
 
-        def one(node: str) -> None:
-            for played in lanes[node]:
+        def one(lane: str) -> None:
+            for played in lanes[lane]:
                 self._play(played)
 
         each(lanes, one, timeout_s=ACT_TIMEOUT_S, what="an event at 0")
 
     def start(self, t0_ns: int) -> None:
         """Carry out the later events when they are due; `t0_ns` is the start of the run."""
-        for node, lane in self._lanes(first=False).items():
+        for name, lane in self._lanes(first=False).items():
             thread = threading.Thread(
-                target=self._run, args=(lane, t0_ns), name=f"events {node}", daemon=True
+                target=self._run, args=(lane, t0_ns), name=f"events {name}", daemon=True
             )
             self._threads.append(thread)
             thread.start()
@@ -94,7 +91,7 @@ class Schedule:
         lanes: defaultdict[str, list[Played]] = defaultdict(list)
         for played in sorted(self.played, key=lambda each: int(each.event["at_ps"])):
             if (played.event["at_ps"] == 0) == first:
-                lanes[played.node].append(played)
+                lanes[lane_of(played.event)].append(played)
         return dict(lanes)
 
     def _run(self, lane: list[Played], t0_ns: int) -> None:
@@ -104,48 +101,18 @@ class Schedule:
                 return
             try:
                 self._play(played)
-            except HarnessError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run must know
                 self._failed(error)
                 return
 
     def _play(self, played: Played) -> None:
         played.began_ns = time.monotonic_ns()
-        played.said = self._act(played.node, played.event)
+        played.said = self._act(played.event)
         played.done_ns = time.monotonic_ns()
-        log.info("%s: %s done", played.node, played.event["kind"])
+        log.info("%s: %s done", lane_of(played.event), played.event["kind"])
 
 
-def place_of(event: Mapping[str, Any], job: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Return the node that carries an event out, and the event as that node is to read it.
-
-    A link is changed at its switch; packets of a flow are touched at the first switch on its way.
-
-    Raises ConfigError when no switch can.
-    """
-    kind = event["kind"]
-    if kind == "host_down":
-        return event["host"], event
-    if kind == "qos":
-        return event["node"], event
-    if kind in ("pause_storm", "drain_rate"):
-        return event["port"].partition(":")[0], event
-    switches = {node["name"] for node in job["nodes"] if node["kind"] == "switch"}
-    if kind == "impair":
-        source = next(flow["src"] for flow in job["flows"] if flow["name"] == event["flow"])
-        port = _switch_end(source, switches, job)
-        return port.partition(":")[0], event
-    port = _switch_end(event["port"], switches, job)
-    return port.partition(":")[0], {**event, "port": port}
-
-
-def _switch_end(port: str, switches: set[str], job: Mapping[str, Any]) -> str:
-    """Return the end of a port's link that is at a switch: the port itself if it is."""
-    if port.partition(":")[0] in switches:
-        return port
-    for link in job["links"]:
-        ends = (link["a"], link["b"])
-        if port in ends:
-            other: str = ends[0] if ends[1] == port else ends[1]
-            if other.partition(":")[0] in switches:
-                return other
-    raise ConfigError("no switch is at the other end of this port", key="events", value=port)
+def lane_of(event: Mapping[str, Any]) -> str:
+    """Return what an event is done to; events of one lane follow one another, lanes go side by side."""
+    keys = {"host_down": "host", "qos": "node", "impair": "flow"}
+    return str(event[keys.get(event["kind"], "port")])

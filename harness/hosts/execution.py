@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.core.errors import ConfigError, HarnessError
+from harness.core.errors import ConfigError
 from harness.hosts.client import AgentEvent
 from harness.hosts.clock import ClockMap, HostTime, Reading, read_clock
-from harness.hosts.events import Schedule, place_of
+from harness.hosts.events import Schedule
 from harness.hosts.gather import each, together
 from harness.hosts.gear import routes_of
 from harness.hosts.observed import Observed
@@ -38,6 +38,10 @@ TEARDOWN_S = 3.0
 
 RESTORE_S = 8.0
 """For switches and NICs to be put back; with the above and 10 s to notice silence it makes 15 s."""
+
+
+LINK_EVENTS = frozenset({"link_down", "link_up", "link_rate"})
+"""Events that name a port of a host and are done at the switch."""
 
 
 class Execution:
@@ -326,20 +330,20 @@ class Execution:
             }
 
     def _make_schedule(self) -> Schedule:
-        def failed(error: HarnessError) -> None:
+        def failed(error: Exception) -> None:
             self._crew.events.put(AgentEvent("", SCHEDULE_FAILED, {"error": error}))
 
-        placed = [place_of(event, self._job) for event in self._job["events"]]
-        return Schedule(placed, self._act, failed)
+        return Schedule(self._job["events"], self._act, failed)
 
-    def _act(self, node: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _act(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
         if event["kind"] == "host_down":
-            self._crew.darken(node)
-            return {"what": "powered off"}
-        if node in self._crew.hosts:
-            raise ConfigError(f"{node}: nothing here can do {event['kind']} on a host", key="events")
-        applied = self._rig.switches.apply(node, event)
-        return {"what": applied.what, "took_ns": applied.ended_ns - applied.began_ns}
+            self._crew.darken(event["host"])
+            return {event["host"]: "powered off"}
+        if str(event.get("node") or event.get("port")).partition(":")[0] in self._crew.hosts and (
+            event["kind"] not in LINK_EVENTS
+        ):
+            raise ConfigError(f"nothing here can do {event['kind']} on a host", key="events", value=event)
+        return {node: done.what for node, done in self._rig.switches.apply(event).items()}
 
 
 def _idents(ends: Iterable[End]) -> dict[str, list[str]]:

@@ -85,15 +85,16 @@ class Switches:
         for driver in self._drivers.values():
             driver.flows_connected(routes)
 
-    def apply(self, node: str, event: Mapping[str, Any]) -> Applied:
-        """Carry out an event at a switch; raise DriverError when it did nothing."""
-        driver = self._drivers.get(node)
-        if driver is None:
-            raise DriverError(f"{node}: the site has no such switch; {event['kind']} cannot be done")
-        applied = driver.apply(event)
-        if not applied.acted:
-            raise DriverError(f"{node}: did not carry out {event['kind']}: {applied.what}")
-        return applied
+    def apply(self, event: Mapping[str, Any]) -> dict[str, Applied]:
+        """Give an event to all switches; return what those did whose it is. Raise DriverError when none did."""
+        applied: dict[str, Applied] = self._all(
+            lambda node: self._drivers[node].apply(event), f"doing {event['kind']}"
+        )
+        acted = {node: done for node, done in applied.items() if done.acted}
+        if not acted:
+            why = "; ".join(f"{node}: {done.what}" for node, done in applied.items())
+            raise DriverError(f"no switch carried out {event['kind']}: {why or 'the site names none'}")
+        return acted
 
     def counters(self) -> dict[str, SwitchReading]:
         """Read the counters of all switches."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.errors import AgentFailed, HarnessError
+from harness.core.errors import AgentFailed
 from harness.hosts.client import AgentEvent
 from harness.hosts.crew import Crew
 from harness.hosts.plan import End, is_source
@@ -115,8 +115,7 @@ class Traffic:
             case "failed":
                 raise AgentFailed(f"{event.host}: traffic broke off: {data.get('message')}")
             case "schedule_failed":
-                error = data["error"]
-                raise error if isinstance(error, HarnessError) else AgentFailed(str(error))
+                raise data["error"]
 
     def _finish(self, host: str, data: Mapping[str, Any]) -> None:
         self._finished.add(host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,10 +12,12 @@ import pytest
 
 from harness.core.capability import Capability
 from harness.core.counters import Counter
-from harness.core.site import RdmaPort, Site, SiteHost
+from harness.core.errors import ConnectionLost
+from harness.core.site import RdmaPort, Site, SiteHost, SiteSwitch
 from harness.core.topology import Topology
 from harness.hosts import client, gear
 from harness.hosts.fabric import HostFabric
+from harness.switches import Applied
 from harness.transport.local import LocalRemote
 
 FAKE = Path(__file__).parent / "fake_agent.py"
@@ -50,6 +53,62 @@ class FakeHost(LocalRemote):
         return process
 
 
+class FakeSwitch:
+    """A switch that does what it is told, and remembers it in `calls`."""
+
+    name = "fake"
+    deviations = MappingProxyType({})
+    offered = frozenset({Counter.TX_PACKETS, Counter.RX_PACKETS})
+    capabilities = frozenset({
+        Capability.LINK_FLAP, Capability.PACKET_DROP, Capability.SWITCH_COUNTERS, Capability.ECN,
+    })  # fmt: skip
+
+    def __init__(self, lab, remote, node, ports):
+        self.lab = lab
+        self.remote = remote
+        self.node = node
+        self.ports = ports
+        self.count = 0
+        self.cleaning = f"echo cleaned >> {lab.log}"
+        self.flows = None
+
+    def call(self, name):
+        if self.remote is not None and not self.remote.alive:
+            raise ConnectionLost("is gone", host=self.node)
+        if problem := self.lab.switch_problems.get(name):
+            raise problem
+        self.lab.calls.append((name, time.monotonic()))
+
+    def snapshot(self):
+        self.call("snapshot")
+
+    def configure(self, switch):
+        self.call("configure")
+
+    def flows_connected(self, flows):
+        self.flows = flows
+
+    def apply(self, event):
+        self.call(event["kind"])
+        now = time.monotonic_ns()
+        return Applied(f"{event['kind']} done", now, now, acted=event.get("port") != "h2:p0")
+
+    def counters(self):
+        self.call("counters")
+        self.count += 7
+        return {"count": self.count}
+
+    def deltas(self, before, after):
+        change = after["count"] - before["count"]
+        return {f"{self.node}:{port}": {"tx_packets": change, "rx_packets": change} for port in self.ports}
+
+    def restore(self):
+        self.call("restore")
+
+    def leftovers(self):
+        return []
+
+
 class Lab:
     """Makes fabrics of fake hosts and remembers what was dialled."""
 
@@ -63,12 +122,16 @@ class Lab:
         self.refused = {}
         self.behaviours = {}
         self.fabrics = []
+        self.calls = []
+        self.switch_problems = {}
 
     def dial(self, nodes):
         self.dialled.append(list(nodes))
         opened = {}
         for node in nodes:
-            if node not in self.refused:
+            if node in self.topology.switches and node not in self.refused:
+                opened[node] = LocalRemote(node)
+            elif node not in self.refused:
                 opened[node] = FakeHost(node, self.behaviours.get(node, {}))
         self.remotes.update(opened)
         return opened, {node: self.refused[node] for node in nodes if node in self.refused}
@@ -89,6 +152,11 @@ class Lab:
         self.fabrics.append(fabric)
         return fabric
 
+    def switched(self, **behaviours):
+        """A fabric whose site names the switch, too."""
+        switch = SiteSwitch(os="fake", address="192.0.2.9", ports={"e1": "swp1", "e2": "swp2"})
+        return self.fabric(site=self.site(switches={"sw1": switch}), **behaviours)
+
     def ops(self, host):
         """What this host's agents were asked, in order, clocks and counters left out."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
@@ -100,14 +168,19 @@ class Lab:
         return [
             process
             for remote in self.remotes.values()
-            for process in remote.processes
+            for process in getattr(remote, "processes", ())
             if process._child.poll() is None
         ]
 
 
 @pytest.fixture
-def lab(tmp_path):
+def lab(tmp_path, monkeypatch):
     lab = Lab(tmp_path)
+    monkeypatch.setattr(
+        gear,
+        "load_switch",
+        lambda os: lambda remote, node, ports, topology: FakeSwitch(lab, remote, node, ports),
+    )
     yield lab
     for fabric in lab.fabrics:
         fabric.close()
