@@ -7,12 +7,14 @@ from pathlib import Path
 
 from harness.core.capability import Capability
 from harness.core.errors import ConfigError, TopologyNotOffered
-from harness.core.site import Site
+from harness.core.site import MAY_DISTURB, Site
 from harness.core.topology import Topology
 from harness.hosts.fabric import HostFabric
 
-OWNER_VARIABLE = "ROCE_I_OWN_THIS_FABRIC"
-"""Set to 1 by whoever may disturb the fabric; the option --i-own-this-fabric sets it."""
+
+def default_topology(site: Path | None) -> str:
+    """Return the topology that lives at a site; raise ConfigError when the file is wrong or not given."""
+    return _load(site).topology
 
 
 def reserve(
@@ -28,13 +30,7 @@ def reserve(
         TopologyNotOffered: the site is of another topology.
         HarnessError: a machine cannot be reached, or a host has no agent, device or GID that serves.
     """
-    if site is None:
-        raise ConfigError(
-            "real hosts need a site file",
-            key="--site",
-            hint="say where they are: --site FILE; topologies/sites/example.yaml explains every key",
-        )
-    place = Site.load(site)
+    place = _load(site)
     if place.topology != topology.name:
         raise TopologyNotOffered(
             "the site is of another topology",
@@ -43,7 +39,17 @@ def reserve(
             value=place.topology,
             hint=f"asked was {topology.name!r}",
         )
-    owned = os.environ.get(OWNER_VARIABLE) == "1" if may_disturb is None else may_disturb
+    owned = os.environ.get(MAY_DISTURB) == "1" if may_disturb is None else may_disturb
     return HostFabric(
         "hardware", topology, place, seed, capabilities=frozenset({Capability.REAL_TIME}), may_disturb=owned
     )
+
+
+def _load(site: Path | None) -> Site:
+    if site is None:
+        raise ConfigError(
+            "real hosts need a site file",
+            key="--site",
+            hint="say where they are: --site FILE; topologies/sites/example.yaml explains every key",
+        )
+    return Site.load(site)

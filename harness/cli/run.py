@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,6 +46,7 @@ Examples:
   roce run incast.yaml --out results/incast
   roce run incast.yaml --seed 7 --out results/incast-7
   roce run incast.yaml --trace --out results/incast --force
+  roce run pair.yaml --fabric vmlab --out results/pair
 """,
 )
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
@@ -60,8 +62,18 @@ Examples:
 @click.option(
     "--site", type=click.Path(path_type=Path), help="Where the nodes are, for fabrics that are real."
 )
+@click.option(
+    "--i-own-this-fabric", "owned", is_flag=True, help="Allow what disturbs others on a real fabric."
+)
 def run(
-    file: Path, out: Path, force: bool, seed: int | None, trace: bool, kind: str, site: Path | None
+    file: Path,
+    out: Path,
+    force: bool,
+    seed: int | None,
+    trace: bool,
+    kind: str,
+    site: Path | None,
+    owned: bool,
 ) -> int:
     """Run a scenario file, print a summary and write the result into DIR.
 
@@ -74,8 +86,11 @@ def run(
     from harness.cli.outcome import result_folder
     from harness.core.errors import ConfigError
     from harness.core.scenario import Scenario
+    from harness.core.site import MAY_DISTURB
     from harness.core.yamlio import load_yaml
 
+    if owned:
+        os.environ[MAY_DISTURB] = "1"
     document = load_yaml(file)
     try:
         scenario = Scenario.from_document(document)
