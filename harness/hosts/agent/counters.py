@@ -52,7 +52,7 @@ def of_port(
     }
     values = {name: source.read(name, reading) for name, reading in readings.items()}
     changes = number(sysfs.net / netdev / "carrier_changes") if netdev else None
-    facts = {"device": device, "port": port, "netdev": netdev, "carrier_changes": changes}
+    facts = {"device": device, "port": port, "interface": netdev, "carrier_changes": changes}
     return {**facts, **values, "errors": source.errors, "mono_ns": clock.now_ns()}
 
 

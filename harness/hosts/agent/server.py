@@ -157,11 +157,10 @@ class Server:
         waiting.register(self._wake_read, select.POLLIN)
         try:
             while not self._leaving.is_set() and not self.session.quitting:
-                self._serve()
-                if self.session.run is not None:
-                    self._step()
-                else:
+                if self.session.run is None:
                     waiting.poll()
+                self._serve()
+                self._step()
         except BrokenPipeError:
             self.leave()
         self.children.kill_all()
