@@ -7,7 +7,6 @@ from pathlib import Path
 
 from harness.bindings.vmlab.lab import Lab
 from harness.bindings.vmlab.running import RunningLab
-from harness.core.capability import Capability
 from harness.core.errors import ConfigError
 from harness.core.topology import Topology
 from harness.hosts.fabric import HostFabric
@@ -54,7 +53,6 @@ def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> Host
             lab.site,
             seed,
             host_power=LabPower(lab),
-            capabilities=frozenset({Capability.REAL_TIME}),
             on_close=lab.close,
         )
     except BaseException:

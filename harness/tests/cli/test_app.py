@@ -51,7 +51,7 @@ def test_help_is_quick_to_import() -> None:
         (["run", "nope.yaml", "--out", "x"], "nope.yaml: cannot read the file"),
         (["run", "nope.yaml"], "Missing option '--out'; see roce run --help"),
         (["nonsense"], "No such command 'nonsense'"),
-        (["schema", "site"], "'site' is not one of 'scenario', 'topology'"),
+        (["schema", "rack"], "'rack' is not one of 'scenario', 'topology', 'site'"),
         (["topo", "show", "star9"], "did you mean 'star-9'?"),
         (["topo", "show", "none.yaml"], "there is no such topology file"),
         (
