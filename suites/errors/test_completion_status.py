@@ -15,7 +15,7 @@ REM_ACCESS = "IBV_WC_REM_ACCESS_ERR (InfiniBand 11.6.2)"
 REM_INV_REQ = "IBV_WC_REM_INV_REQ_ERR (InfiniBand 11.6.2)"
 LOC_PROT = "IBV_WC_LOC_PROT_ERR (InfiniBand 11.6.2)"
 RETRY_EXC = "IBV_WC_RETRY_EXC_ERR (InfiniBand 11.6.2)"
-BAD_LKEY = pytest.mark.deviation("status_of_bad_lkey")
+BAD_LKEY = pytest.mark.deviation("bad local keys")
 RECORDED = "evidence: what the device adds of its own"
 
 
@@ -28,9 +28,7 @@ RECORDED = "evidence: what the device adds of its own"
         (Fault.BAD_ADDRESS, "write", 10, REM_ACCESS),
         (Fault.NO_REMOTE_WRITE, "write_imm", 10, REM_ACCESS),
         (Fault.NO_REMOTE_READ, "read", 10, REM_ACCESS),
-        pytest.param(
-            Fault.LONG_SEND, "send", 9, REM_INV_REQ, marks=pytest.mark.deviation("status_of_long_send")
-        ),
+        pytest.param(Fault.LONG_SEND, "send", 9, REM_INV_REQ, marks=pytest.mark.deviation("long sends")),
         pytest.param(Fault.BAD_LKEY, "write", 4, LOC_PROT, marks=BAD_LKEY),
         pytest.param(Fault.BAD_LKEY, "send", 4, LOC_PROT, marks=[BAD_LKEY, pytest.mark.slow]),
         pytest.param(Fault.NO_RECEIVER, "send", 12, RETRY_EXC, marks=pytest.mark.slow),

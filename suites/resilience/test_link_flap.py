@@ -4,24 +4,42 @@ from __future__ import annotations
 
 import pytest
 
-from harness import KB, MS, Capability, Counter, LinkDown, LinkUp, Nic, Qos, Scenario, at_most, equals, within
+from harness import (
+    KB,
+    MS,
+    Capability,
+    Counter,
+    LinkDown,
+    LinkUp,
+    Nic,
+    Qos,
+    Scenario,
+    at_least,
+    at_most,
+    equals,
+)
 from harness.analysis.completion import status_code
+from harness.analysis.outage import longest_outage_ps
 from harness.analysis.transport import ack_timeout_ps
 from harness.patterns.pair import Pair
 
 pytestmark = pytest.mark.needs(Capability.LINK_FLAP, Capability.HOST_COUNTERS)
 
-# A message of 20 KB each 10 ms for a second and a half, 16 Mb/s; the link is away from 400 to 700 ms.
-LOAD = Pair(20 * KB, messages=150, interval=10 * MS)
-DOWN, UP, OUTAGE = 400 * MS, 700 * MS, 300
-# 8 timeouts of 67 ms to 268 ms are more than the outage.
-QOS = Qos(nic=Nic(mtu=4096, ack_timeout=14, retry_count=6))
-TIMER = ack_timeout_ps(14) / 1e9
-SOURCE = (
-    "the message that met the outage waits for its end, for a timer of 4 T at most, and for 120 KB before it; "
-    "a quarter less where the ends of the outage are not exact"
+# A message of 20 KB each 10 ms, one at a time; the link is away from 0.4 to 1.4 s.
+DOWN, UP, OUTAGE = 400 * MS, 1400 * MS, 1000
+# Seven timeouts of 268 ms or more are longer than the outage.
+QOS = Qos(nic=Nic(mtu=4096, ack_timeout=16, retry_count=6))
+TIMER = ack_timeout_ps(16) / 1e9
+MET = at_least(
+    0.5 * OUTAGE, margin=0.0, source="half of the outage that was asked for: machines take time to cut a link"
 )
+WAITED = "the outage as it was carried out, and one timer of 4 T at most"
 WHOLE = "what was sent, each byte once"
+
+
+def load(verb="write"):
+    """Messages of 20 KB, one in flight."""
+    return Pair(20 * KB, verb=verb, messages=100, interval=10 * MS, max_outstanding=1)
 
 
 def flap(fabric):
@@ -36,34 +54,28 @@ def flap(fabric):
     ["write", pytest.param("send", marks=pytest.mark.slow), pytest.param("read", marks=pytest.mark.slow)],
 )
 def test_a_flap_costs_the_outage_and_no_data(fabric, expect, verb):
-    """The link is away for 300 ms: every message completes, no byte is lost, the longest waits for about that long."""
-    traffic = Pair(20 * KB, verb=verb, messages=150, interval=10 * MS)
-    result = fabric.run(Scenario(traffic, qos=QOS, events=flap(fabric), sample_every=10 * MS))
+    """The link is away for a second: every message completes, no byte is lost, one message waits about that long."""
+    result = fabric.run(Scenario(load(verb), qos=QOS, events=flap(fabric), sample_every=10 * MS))
 
     flow = result.flow("pair-0")
-    longest = within(0.75 * OUTAGE, 1.25 * OUTAGE + 4 * TIMER, source=SOURCE)
-    expect("messages complete", flow.messages_completed, equals(150))
-    expect("bytes delivered", flow.bytes_delivered, equals(150 * 20 * KB, source=WHOLE), "B")
-    expect("longest message", flow.latency.max_ps / 1e9, longest, "ms")
-    expect(
-        "median message",
-        flow.latency.p50_ps / 1e9,
-        at_most(OUTAGE, source="most are not in the outage"),
-        "ms",
-    )
+    end = at_most(longest_outage_ps(result) / 1e9 + 4 * TIMER, source=WAITED)
+    expect("messages complete", flow.messages_completed, equals(100))
+    expect("bytes delivered", flow.bytes_delivered, equals(100 * 20 * KB, source=WHOLE), "B")
+    expect("longest message", flow.latency.max_ps / 1e9, MET, "ms")
+    expect("longest message, at most", flow.latency.max_ps / 1e9, end, "ms")
     expect("queue pairs that gave up", result.counters[Counter.RETRY_EXHAUSTED], equals(0))
 
 
 @pytest.mark.plan("RES-01")
 @pytest.mark.negative_control("a sender with less patience than the outage")
 def test_an_outage_too_long_is_noticed(fabric, expect):
-    """One retry of a short timer is not enough for 300 ms."""
+    """One retry of a short timer is not enough for a second."""
     hasty = Qos(nic=Nic(mtu=4096, ack_timeout=12, retry_count=1))
-    scenario = Scenario(LOAD, qos=hasty, events=flap(fabric), may_fail=["pair-0"], sample_every=10 * MS)
+    scenario = Scenario(load(), qos=hasty, events=flap(fabric), may_fail=["pair-0"], sample_every=10 * MS)
     result = fabric.run(scenario)
 
     flow = result.flow("pair-0")
-    expect("messages complete", flow.messages_completed, equals(150))
+    expect("messages complete", flow.messages_completed, equals(100))
     expect("queue pairs that gave up", result.counters[Counter.RETRY_EXHAUSTED], equals(0))
     expect("status", status_code(flow), equals(0))
 
@@ -72,7 +84,6 @@ def test_an_outage_too_long_is_noticed(fabric, expect):
 @pytest.mark.negative_control("a link that stays up")
 def test_a_flap_that_does_not_happen_is_noticed(fabric, expect):
     """Without an outage no message waits for one."""
-    result = fabric.run(Scenario(LOAD, qos=QOS, sample_every=10 * MS))
+    result = fabric.run(Scenario(load(), qos=QOS, sample_every=10 * MS))
 
-    longest = within(0.75 * OUTAGE, 1.25 * OUTAGE + 4 * TIMER, source=SOURCE)
-    expect("longest message", result.flow("pair-0").latency.max_ps / 1e9, longest, "ms")
+    expect("longest message", result.flow("pair-0").latency.max_ps / 1e9, MET, "ms")
