@@ -48,9 +48,10 @@ def block(period: int) -> bytes:
 
 def fill(memory: Memory, period: int) -> None:
     """Write the payload block over the whole real part of a memory, from its first byte on."""
-    size = memory.window
-    pattern = block(period)
-    memory.view[:] = (pattern * (size // period + 1))[:size]
+    tile = block(period) * (CHUNK // period + 1)
+    for start in range(0, memory.window, len(tile)):
+        part = memory.view[start : start + len(tile)]
+        part[:] = tile[: len(part)]
 
 
 @dataclass

@@ -26,7 +26,7 @@ _PROGRAMS = {"write": "write", "read": "read", "send": "send", "atomic": "atomic
 LISTEN_S = 15.0
 """How long a server may take to listen: emulated hosts need seconds to load it."""
 
-LEAST_ITERATIONS = 5  # perftest refuses fewer
+LEAST_ITERATIONS = 5
 DEPTH = 128
 _TAIL = 2000
 _UNITS = {"MiB/sec": 8 * 2**20, "MB/sec": 8 * 2**20, "Gb/sec": 10**9, "GB/sec": 8 * 10**9}
@@ -211,6 +211,9 @@ class PerftestEnd(End):
 
 def _program(place: Place) -> str:
     flow = place.spec.flow
+    if 0 < flow.messages < LEAST_ITERATIONS:
+        expected = f"at least {LEAST_ITERATIONS}, which is perftest's own least, or 0"
+        raise BadRequest(f"flow {flow.name}: messages", flow.messages, expected)
     if flow.verb not in _PROGRAMS or flow.transport == "xrc":
         raise AgentError(
             "unsupported", f"flow {flow.name}: perftest has no {flow.verb}", {"feature": "perftest"}
@@ -235,7 +238,7 @@ def _duration_s(place: Place, duration_ns: int | None) -> int | None:
 def arguments(program: str, place: Place, port: int, duration_s: int | None, peer: list[str]) -> list[str]:
     """Return the command line of either side; both must be given the same."""
     flow, spec, qos = place.spec.flow, place.spec, place.qos
-    iterations = max(LEAST_ITERATIONS, flow.messages)
+    iterations = flow.messages
     options: dict[str, object] = {
         "--ib-dev": spec.device, "--ib-port": spec.port, "--gid-index": place.gid["index"], "--port": port,
         "--mtu": place.mtu, "--sl": spec.sl, "--tclass": spec.tos, "--connection": flow.transport.upper(),

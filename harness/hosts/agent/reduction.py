@@ -21,6 +21,9 @@ except ImportError:
 
 PERIOD = 251
 ELEMENT_BYTES = 4
+PIECE = 1 << 16
+"""Bytes added at a time without numpy's help: the GIL is kept meanwhile, and requests must be answered."""
+
 _CODES = {"int32": "i", "float32": "f"}
 
 
@@ -53,8 +56,9 @@ class Group:
         target = self.memory.view[offset : offset + len(chunk)]
         if op == "copy":
             target[:] = chunk
-        else:
-            add(self.dtype, target, chunk)
+            return
+        for start in range(0, len(chunk), PIECE):
+            add(self.dtype, target[start : start + PIECE], chunk[start : start + PIECE])
 
     def check(self) -> dict[str, Any]:
         """Compare the buffer with the sum over all ranks; `wrong` and `first_wrong` count elements."""

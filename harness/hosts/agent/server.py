@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from .request import Fields
 from .session import Session
 
 PROTOCOL = 1
+Operation = Callable[[Fields], "dict[str, Any]"]
+"""Does what a request asks and returns the keys of its answer."""
+
 LAST_SECONDS = 1.5
 """How long closing may take when the input has ended; then the process just ends."""
 
@@ -77,6 +81,21 @@ class Reader(threading.Thread):
         self._server.leave()
 
 
+class Worker(threading.Thread):
+    """Answers what may take seconds and touches no flow: devices, and counters of other programs."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(name="facts", daemon=True)
+        self._server = server
+        self.requests: queue.SimpleQueue[Fields] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Answer one request after the other."""
+        while True:
+            fields = self.requests.get()
+            self._server.answer(fields.values["id"], self._server.facts[fields.values["op"]], fields)
+
+
 class Server:
     """Ties input, engine and output together."""
 
@@ -88,7 +107,9 @@ class Server:
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         self._leaving = threading.Event()
-        self._quick = {"clock": self._clock, "devices": self._devices, "counters": self._counters}
+        self.facts: dict[str, Operation] = {"devices": self._devices, "counters": self._counters}
+        self._worker = Worker(self)
+        self._worker.start()
 
     def _emit(self, event: dict[str, Any], *, droppable: bool = False) -> None:
         if event["event"] == "finished":
@@ -98,24 +119,39 @@ class Server:
     # --- the reading thread ----------------------------------------------------------------------
 
     def receive(self, line: bytes) -> None:
-        """Take one line of input."""
+        """Take one line of input: answer it, or hand it to the thread that will."""
         number = None
         try:
             fields = Fields(_parse(line), "")
             number = fields.integer("id", 0, 2**63 - 1)
-            op = fields.text("op")
-            fields.choice("op", (*self._quick, *self.session.operations))
-            if op in self._quick:
-                self.output.write({"id": number, "ok": True, **self._quick[op](fields)})
-            else:
-                self._requests.put(fields)
-                os.write(self._wake_write, b"x")
+            op = fields.choice("op", ("clock", *self.facts, *self.session.operations))
         except AgentError as error:
-            self.output.write({"id": number, "ok": False, "error": error.to_json()})
+            self._write({"id": number, "ok": False, "error": error.to_json()})
+            return
+        if op == "clock":
+            self.answer(number, self._clock, fields)
+        elif op in self.facts:
+            self._worker.requests.put(fields)
+        else:
+            self._requests.put(fields)
+            os.write(self._wake_write, b"x")
+
+    def answer(self, number: int, operation: Operation, fields: Fields) -> None:
+        """Do what a request asks and write the answer; a bug in one request does not end the others."""
+        try:
+            message = {"id": number, "ok": True, **operation(fields)}
+        except AgentError as error:
+            message = {"id": number, "ok": False, "error": error.to_json()}
+        except Exception as error:  # noqa: BLE001 - see above
+            message = {"id": number, "ok": False, "error": _internal(error).to_json()}
+        self._write(message)
+
+    def _write(self, message: dict[str, Any]) -> None:
+        """Write an answer; when nobody reads any more, the process ends."""
+        try:
+            self.output.write(message)
         except BrokenPipeError:
             self.leave()
-        except Exception as error:  # noqa: BLE001 - a bug in one request must not end the others
-            self.output.write({"id": number, "ok": False, "error": _internal(error).to_json()})
 
     @staticmethod
     def _clock(fields: Fields) -> dict[str, Any]:
@@ -177,15 +213,8 @@ class Server:
             self._answer(self._requests.get())
 
     def _answer(self, fields: Fields) -> None:
-        number = fields.values["id"]
         began = self.session.run
-        try:
-            answer = {"id": number, "ok": True, **self.session.operations[fields.values["op"]](fields)}
-        except AgentError as error:
-            answer = {"id": number, "ok": False, "error": error.to_json()}
-        except Exception as error:  # noqa: BLE001 - as above
-            answer = {"id": number, "ok": False, "error": _internal(error).to_json()}
-        self.output.write(answer)
+        self.answer(fields.values["id"], self.session.operations[fields.values["op"]], fields)
         if self.session.run is not None and self.session.run is not began:
             self.session.run.listen(self._wake_read)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any
 
 from . import payload
@@ -70,7 +71,7 @@ class Slots:
     def clear(self) -> None:
         """Fill the slots with zeros."""
         for region in self._regions:
-            region.memory.view[:] = bytes(len(region.memory.view))
+            ctypes.memset(region.memory.address, 0, region.memory.window)
 
 
 def _region(device: Device, size: int, window: int | None, access: int, stack: Stack) -> Region:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import importlib.metadata
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,11 @@ class Verbs:
 
 @functools.cache
 def try_load() -> tuple[Verbs | None, str | None]:
-    """Return pyverbs, or None and one line on why it cannot be used."""
+    """Return pyverbs, or None and one line on why it cannot be used.
+
+    Starting a program must not move registered pages away from the device: libibverbs is asked to see to that.
+    """
+    os.environ.setdefault("RDMAV_FORK_SAFE", "1")  # ibv_fork_init(3); does nothing from Linux 5.12 on
     try:
         found = {
             name: getattr(importlib.import_module(f"pyverbs.{module}"), name)

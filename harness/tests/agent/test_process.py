@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -117,6 +118,22 @@ def test_counters_of_a_port_that_is_not_there_say_why(agent):
     assert port["hw_counters"] is None
     assert port["errors"]["hw_counters"]
     assert port["netdev"]["rx_bytes"] >= 0  # those of the loopback device are real
+
+
+def test_a_slow_program_delays_no_clock(archive, tmp_path, monkeypatch, start_agent):
+    slow = tmp_path / "bin/rdma"
+    slow.parent.mkdir()
+    slow.write_text("#!/bin/sh\nsleep 3\n")
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", str(slow.parent), prepend=os.pathsep)
+    agent = start_agent(sys.executable)
+    agent.say(b'{"id": 90, "op": "counters", "ports": [{"device": "rxe0", "port": 1}]}\n')
+    began = time.monotonic()
+    assert agent.ask("clock")["ok"]
+    assert time.monotonic() - began < 1.5
+    counted = agent.line()
+    assert counted["id"] == 90
+    assert counted["ports"][0]["errors"]["rdma_statistic"]
 
 
 def test_quit_ends_it(agent):
