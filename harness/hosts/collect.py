@@ -6,7 +6,7 @@ are those of the one host that measured both ends.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,14 @@ def result_of_hosts(
     """Return the result of a run; series are written into `folder` when the job samples."""
     clocks = seen.clocks
     flows = [_flow(flow, seen, clocks) for flow in job["flows"]]
-    end_ps = _end_of_run(job, flows)
+    ended = _ended(job, flows, seen.dark)
+    end_ps = _end_of_run(job, flows, ended)
     return {
         "format": FORMAT,
         "simulated": False,
         "executor": {"name": "hosts", "version": version},
         "job": {"name": job["name"], "seed": job["seed"]},
-        "ended": _ended(job, flows),
+        "ended": ended,
         "error": None,
         "end_ps": end_ps,
         "flows": flows,
@@ -156,21 +157,23 @@ def _qps(src: Mapping[str, Any], host: str, seen: Observed, clocks: Mapping[str,
     ]  # fmt: skip
 
 
-def _ended(job: Mapping[str, Any], flows: list[Json]) -> str:
-    """A failed flow has ended, too; one that was cut off or never began means that the limit came first."""
+def _ended(job: Mapping[str, Any], flows: list[Json], dark: Collection[str]) -> str:
+    """A failed flow has ended, too, and so has one whose sender lost power on purpose.
+
+    One that was cut off or never began means that the limit came first.
+    """
     if job["until"] == "duration":
         return "duration"
-    return "done" if all(flow["status"] in ("done", "failed") for flow in flows) else "limit"
+    alive = [flow for flow in flows if flow["src"].partition(":")[0] not in dark]
+    return "done" if all(flow["status"] in ("done", "failed") for flow in alive) else "limit"
 
 
-def _end_of_run(job: Mapping[str, Any], flows: list[Json]) -> int | None:
-    """Return when the run ended: with its duration, or with the last flow; null when some flow's end is not known."""
-    ended = _ended(job, flows)
+def _end_of_run(job: Mapping[str, Any], flows: list[Json], ended: str) -> int | None:
+    """Return when the run ended: with its duration, or with the last flow; null when no flow's end is known."""
     if ended != "done":
         return int(job["duration_ps"])
     ends = [flow["end_ps"] if flow["status"] == "done" else _failed_at(flow) for flow in flows]
-    known = [end for end in ends if end is not None]
-    return max(known) if len(known) == len(ends) else None
+    return max((end for end in ends if end is not None), default=None)
 
 
 def _failed_at(flow: Json) -> int | None:

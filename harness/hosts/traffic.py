@@ -125,9 +125,13 @@ class Traffic:
         self._ended.update(data["ends"])
 
     def _check(self) -> None:
-        """Look whether everybody is alive and in time; stop receivers that wait for what never comes."""
-        for host in self._awaited():
-            self._crew.client(host).check_pulse()
+        """Look whether everybody is alive and in time; stop receivers that wait for what never comes.
+
+        Agents that have nothing to do, such as the targets of writes, are pinged.
+        """
+        for host in self._crew.hosts:
+            if host not in self._crew.dark:
+                self._crew.client(host).check_pulse()
         now = time.monotonic_ns()
         self._check_start(now)
         self._wind_down(now)

@@ -11,7 +11,8 @@ late_s       op → seconds to wait before the answer
 mute_on      op from which on it says nothing more, whatever happens
 garbage_on   op at which it prints something that is no JSON
 die_after_s  seconds after the start of traffic until it kills itself
-break_after_s, never_start, never_finish, ignore_eof, late_start_ns, offset_ns, wall_jump_ns
+hang_after_s seconds after the start of traffic until it stops itself (SIGSTOP)
+finish_at_once, never_start, never_finish, ignore_eof, late_start_ns, offset_ns, wall_jump_ns
 rate_bps     payload bits per second of each flow (default 1 Gb/s)
 results      END_ID → keys that replace those of its result
 devices      list that replaces what it has
@@ -183,7 +184,9 @@ def traffic(request, idents, again):
     STATE["jumped"] = BEHAVIOUR.get("wall_jump_ns", 0)
     if BEHAVIOUR.get("die_after_s") is not None:
         threading.Timer(BEHAVIOUR["die_after_s"], die).start()
-    took_ns = move(request, idents, started)
+    if BEHAVIOUR.get("hang_after_s") is not None:
+        threading.Timer(BEHAVIOUR["hang_after_s"], os.kill, (os.getpid(), signal.SIGSTOP)).start()
+    took_ns = 0 if BEHAVIOUR.get("finish_at_once") else move(request, idents, started)
     ends = {i: result(i, started, started + took_ns, False, again) for i in idents}
     say(
         {

@@ -135,6 +135,21 @@ def test_a_slow_answer_is_no_fault(lab):
     assert fabric.run(SHORT).invalid_reasons == ()
 
 
+def test_an_agent_that_hangs_after_its_part_was_done_is_noticed_while_others_send(lab, impatient):
+    fabric = lab.fabric(h2={"hang_after_s": 0.2, "finish_at_once": True})
+    began = time.monotonic()
+    with pytest.raises(AgentLost, match="h2: the agent said nothing for "):
+        fabric.run(LONG)
+    assert time.monotonic() - began < 4
+
+
+def test_agents_that_have_nothing_to_do_are_pinged_and_stay(lab, impatient):
+    result = lab.fabric(h2={"finish_at_once": True}).run(
+        Scenario(Pair(src="h1", dst="h2", size=200 * MB), sample_every=0)
+    )
+    assert result.invalid_reasons == ()
+
+
 def test_an_agent_that_never_starts_is_named(lab, monkeypatch):
     monkeypatch.setattr("harness.hosts.traffic.START_GRACE_S", 0.3)
     with pytest.raises(AgentFailed, match=r"h2: the agent did not start within 0.3 s"):
