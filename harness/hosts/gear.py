@@ -15,7 +15,7 @@ from harness.core.port_counters import COUNTED
 from harness.core.site import Site
 from harness.core.topology import Topology
 from harness.hosts.devices import Endpoint
-from harness.hosts.gather import attempt, each
+from harness.hosts.gather import attempt, complete, each
 from harness.hosts.plan import Plan, is_source, nic_of
 from harness.nics import NicDriver, Reading
 from harness.nics import load as load_nic
@@ -120,7 +120,7 @@ class Switches:
         return errors
 
     def _all(self, work: Any, what: str) -> dict[str, Any]:
-        return each(self._drivers, work, timeout_s=SWITCH_TIMEOUT_S, what=what)
+        return complete(self._drivers, work, timeout_s=SWITCH_TIMEOUT_S, what=what)
 
 
 class Nics:
@@ -165,7 +165,7 @@ class Nics:
             end = endpoints[port]
             self._drivers[port].configure(remotes[end.host], end.netdev or "", nic_of(job, end.host))
 
-        each(endpoints, one, timeout_s=SWITCH_TIMEOUT_S, what="configuring the NIC")
+        complete(endpoints, one, timeout_s=SWITCH_TIMEOUT_S, what="configuring the NIC")
 
     def restore(
         self, endpoints: Mapping[str, Endpoint], remotes: Mapping[str, Remote], timeout_s: float
