@@ -26,6 +26,9 @@ UNKNOWN_OF_FLOWS = (
 )  # fmt: skip
 """Keys of a flow that devices count by port and not by flow."""
 
+ELEMENT_BYTES = 4
+"""Size of the elements of a reduction: int32 and float32."""
+
 NOT_KNOWN: Mapping[str, Any] = {}
 """The result of an end that nobody could ask."""
 
@@ -71,6 +74,7 @@ def _flow(flow: Mapping[str, Any], seen: Observed, clocks: Mapping[str, ClockMap
         "message_bytes": flow["message_bytes"],
         **dict.fromkeys(UNKNOWN_OF_FLOWS),
         **_payload(flow, data_src, data_dst),
+        **_reduced(flow, seen.reductions),
         **_recovery(again_src),
         "rate_reached": data_src.get("rate_reached"),
         "latency": data_src.get("latencies"),
@@ -118,6 +122,24 @@ def _payload(flow: Mapping[str, Any], src: Mapping[str, Any], dst: Mapping[str, 
         "first_mismatch": checker.get("first_mismatch"),
         "immediates_wrong": dst.get("immediates_wrong"),
     }
+
+
+def _reduced(flow: Mapping[str, Any], checked: Mapping[str, Any]) -> Json:
+    """Return what the end of a reduction says of one of its transfers; nothing for other flows.
+
+    Only the whole buffer of a rank can be checked. When it is right, so was all that came in; when it is not,
+    the transfer into the first wrong element is charged with all of them, and of the others nothing is known.
+    """
+    part = flow.get("reduce")
+    found = None if part is None else checked.get(f"{part['group']}/{part['dst_rank']}")
+    if part is None or found is None:
+        return {}
+    if found["expected_ok"] is True:
+        return {"payload_verified_bytes": flow["message_bytes"], "payload_mismatched_bytes": 0}
+    first = (found.get("first_wrong") or 0) * ELEMENT_BYTES - part["offset"]
+    guilty = 0 <= first < flow["message_bytes"]
+    wrong = max(1, found["wrong"] or 0) * ELEMENT_BYTES
+    return {"payload_verified_bytes": None, "payload_mismatched_bytes": wrong if guilty else None}
 
 
 def _delivered(flow: Mapping[str, Any], src: Mapping[str, Any], dst: Mapping[str, Any]) -> int | None:

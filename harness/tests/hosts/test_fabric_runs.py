@@ -17,6 +17,7 @@ from harness.core.units import MB, MS, S
 from harness.core.verbs import VerbsOptions
 from harness.patterns.incast import Incast
 from harness.patterns.pair import Pair
+from harness.patterns.ring_all_reduce import RingAllReduce
 
 SCENARIO = Scenario(Pair(src="h1", dst="h2", size=10 * MB), sample_every=0)
 
@@ -134,6 +135,33 @@ def test_a_failed_flow_that_asks_for_it_is_brought_back(lab):
 def test_payload_that_arrived_wrong_makes_the_run_invalid(lab):
     result = run(lab, h2={"results": {"pair-0/dst": {"payload_mismatched_bytes": 3}}})
     assert any("payload arrived wrong: pair-0 (3 B)" in reason for reason in result.invalid_reasons)
+
+
+def reduction(**wrong):
+    """What the agents of two ranks say of a buffer of 4000 bytes; `wrong` by rank."""
+    right = {"expected_ok": True, "bytes": 4000, "wrong": 0, "first_wrong": None}
+    return [{"groups": {f"ring-all-reduce-0/{rank}": wrong.get(f"r{rank}", right)}} for rank in (0, 1)]
+
+
+RING = Scenario(RingAllReduce(2, size=4000, dtype="int32"), sample_every=0)
+
+
+def test_a_reduction_that_is_right_verifies_its_transfers(lab):
+    h1, h2 = reduction()
+    result = run(lab, RING, h1=h1, h2=h2)
+    assert result.invalid_reasons == ()
+    assert result.flows.total("payload_verified_bytes") == 4 * 2000
+    assert lab.ops("h1")[-2:] == ["reduce_check", "teardown"]
+
+
+def test_a_wrong_sum_makes_the_run_invalid_and_names_the_transfer(lab):
+    h1, h2 = reduction(r1={"expected_ok": False, "bytes": 4000, "wrong": 3, "first_wrong": 700})
+    result = run(lab, RING, h1=h1, h2=h2)
+    assert any(
+        "payload arrived wrong: ring-all-reduce-0-" in reason and "(12 B)" in reason
+        for reason in result.invalid_reasons
+    )
+    assert is_missing(result.flows.total("payload_verified_bytes"))
 
 
 def test_receivers_that_wait_for_what_never_comes_are_stopped(lab):
