@@ -99,7 +99,7 @@ def _pattern(message_bytes: int, budget: int) -> tuple[int, int, int]:
     if message_bytes + PERIOD <= max(budget, LEAST_FOLD * 2):
         return PERIOD, message_bytes + PERIOD, message_bytes + PERIOD
     fold = _power_of_two(budget)
-    return fold, round_up(message_bytes + fold, fold), fold
+    return fold, round_up(message_bytes, fold), fold
 
 
 def _fetching(flow: FlowSpec, limits: Limits) -> Layout:

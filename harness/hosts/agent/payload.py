@@ -37,7 +37,13 @@ there is one for each; a prime number, so that a slot that is used again gets an
 
 
 def offset_of(qp: int, message: int, period: int) -> int:
-    """Return where in the block the payload of a message starts."""
+    """Return where in the block the payload of a message starts.
+
+    Of folded memory (another period than PERIOD) it always starts at 0: room for offsets would make a region
+    longer than its longest message, and Soft-RoCE registers no more than 1 GiB (Linux 6.12).
+    """
+    if period != PERIOD:
+        return 0
     return (qp * _QP_STEP + message % CYCLE * _MESSAGE_STEP) % period
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -59,24 +61,13 @@ def sysfs_root(tmp_path):
     return tmp_path
 
 
-class Pair:
-    """Two sessions over one fake fabric, run turn by turn, and a controller's steps on them."""
+class Controller:
+    """A controller's steps on two agents; `ask` and `run` are for those who have them."""
 
-    def __init__(self, fabric, root):
-        self.fabric = fabric
-        self.events = ([], [])
-        self.sessions = [self._session(log, root) for log in self.events]
-        self.qps = {}
+    events = ((), ())
 
-    @staticmethod
-    def _session(log, root):
-        return Session(lambda event, droppable=False: log.append(event), Children(), root)
-
-    def ask(self, side, op, **keys):
-        return self.sessions[side].operations[op](Fields({"id": 1, "op": op, **keys}, ""))
-
-    def prepare(self, flows, *, notify=(), place=lambda flow: (0, 1), **keys):
-        self.ends = ([], [])
+    def prepare(self, flows, *, notify=(), place=lambda flow: (0, 1), qos=None, **keys):
+        self.ends, self.qps = ([], []), {}
         for flow in flows:
             for role, side in zip(("src", "dst"), place(flow), strict=True):
                 told = flow["name"] in notify
@@ -89,13 +80,51 @@ class Pair:
                 }
                 self.ends[side].append({**end, "notify": told})
         for side in (0, 1):
-            answer = self.ask(side, "prepare", run="r", qos={"mtu_bytes": 4096}, ends=self.ends[side], **keys)
+            transport = {"mtu_bytes": 4096, **(qos or {})}
+            answer = self.ask(side, "prepare", run="r", qos=transport, ends=self.ends[side], **keys)
             self.qps.update(answer["ends"])
 
     def connect(self):
         for side in (1, 0):
             peers = {end["id"]: self.qps[_peer(end["id"])] for end in self.ends[side]}
             self.ask(side, "connect", ends=peers)
+
+    def recover(self):
+        for side in (0, 1):
+            names = [end["id"] for end in self.ends[side]]
+            self.qps.update(self.ask(side, "recover", ends=names)["ends"])
+
+    def results(self):
+        found = {}
+        for log in self.events:
+            found.update([event for event in log if event["event"] == "finished"][-1]["ends"])
+        for side in (0, 1):
+            targets = {
+                end["id"]: {key: found[_peer(end["id"])][key] for key in ("posted", "completed")}
+                for end in self.ends[side]
+                if end["role"] == "dst"
+            }
+            found.update(self.ask(side, "verify", ends=targets)["ends"])
+        return found
+
+    def teardown(self):
+        return [self.ask(side, "teardown") for side in (0, 1)]
+
+
+class Pair(Controller):
+    """Two sessions over one fake fabric, run turn by turn."""
+
+    def __init__(self, fabric, root):
+        self.fabric = fabric
+        self.events = ([], [])
+        self.sessions = [self._session(log, root) for log in self.events]
+
+    @staticmethod
+    def _session(log, root):
+        return Session(lambda event, droppable=False: log.append(event), Children(), root)
+
+    def ask(self, side, op, **keys):
+        return self.sessions[side].operations[op](Fields({"id": 1, "op": op, **keys}, ""))
 
     def run(self, *, op="start", **keys):
         limits = {"at_mono_ns": clock.now_ns(), "duration_ns": 5_000_000_000, "until": "done", **keys}
@@ -117,22 +146,6 @@ class Pair:
                     session.run.step()
                     if session.run.over:
                         session.run = None
-
-    def results(self):
-        found = {}
-        for log in self.events:
-            found.update([event for event in log if event["event"] == "finished"][-1]["ends"])
-        for side in (0, 1):
-            targets = {
-                end["id"]: {key: found[_peer(end["id"])][key] for key in ("posted", "completed")}
-                for end in self.ends[side]
-                if end["role"] == "dst"
-            }
-            found.update(self.ask(side, "verify", ends=targets)["ends"])
-        return found
-
-    def teardown(self):
-        return [self.ask(side, "teardown") for side in (0, 1)]
 
 
 def _peer(name):
@@ -162,11 +175,12 @@ def pair(sysfs_root, monkeypatch):
 class Process:
     """A real agent process, spoken to over pipes."""
 
-    def __init__(self, archive, python=sys.executable):
+    def __init__(self, argv):
         self.process = subprocess.Popen(
-            [python, str(archive)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.number = 0
+        self.events = []
         self._buffer = b""
         self.hello = self.line()
 
@@ -188,9 +202,19 @@ class Process:
     def ask(self, op, **keys):
         self.number += 1
         self.say(json.dumps({"id": self.number, "op": op, **keys}).encode() + b"\n")
-        answer = self.line()
-        assert answer["id"] == self.number
-        return answer
+        while True:
+            answer = self.line(60)
+            if "event" not in answer:
+                assert answer["id"] == self.number
+                return answer
+            self.events.append(answer)
+
+    def wait_for(self, kind, seconds):
+        """Return the last event of a kind, once there is one."""
+        until = time.monotonic() + seconds
+        while not any(event["event"] == kind for event in self.events):
+            self.events.append(self.line(until - time.monotonic()))
+        return [event for event in self.events if event["event"] == kind][-1]
 
     def close(self):
         self.process.kill()
@@ -208,7 +232,7 @@ def archive(tmp_path):
 
 @pytest.fixture
 def agent(archive):
-    process = Process(archive)
+    process = Process([sys.executable, str(archive)])
     yield process
     process.close()
 
@@ -218,9 +242,84 @@ def start_agent(archive):
     started = []
 
     def start(python):
-        started.append(Process(archive, python))
+        started.append(Process([python, str(archive)]))
         return started[-1]
 
     yield start
     for process in started:
         process.close()
+
+
+class Guests(Controller):
+    """Two agents on hosts of a VM lab, spoken to over ssh."""
+
+    def __init__(self, config, archive):
+        self._ssh = ["ssh", "-F", str(config)]
+        for host in ("h1", "h2"):
+            self.on(host, "cat > /tmp/agent-under-test.pyz", archive)
+        self.agents = [self._start(host) for host in ("h1", "h2")]
+
+    def _start(self, host):
+        return Process([*self._ssh, host, "python3 /tmp/agent-under-test.pyz"])
+
+    def on(self, host, script, data=b""):
+        return subprocess.run(
+            [*self._ssh, host, script], input=data, capture_output=True, check=True
+        ).stdout.decode()
+
+    @property
+    def events(self):
+        return [agent.events for agent in self.agents]
+
+    def ask(self, side, op, **keys):
+        answer = self.agents[side].ask(op, **keys)
+        assert answer["ok"], answer["error"]
+        return answer
+
+    def offset_ns(self, side):
+        """Return what the host's clock shows more than ours, by the shortest of some round trips."""
+        trips = []
+        for _ in range(8):
+            before = clock.now_ns()
+            there = self.ask(side, "clock")["mono_ns"]
+            after = clock.now_ns()
+            trips.append((after - before, there - (before + after) // 2))
+        return min(trips)[1]
+
+    def run(self, *, op="start", seconds=90, **keys):
+        offsets = [self.offset_ns(side) for side in (0, 1)]
+        at = clock.now_ns() + 300_000_000
+        for side in (1, 0):
+            self.agents[side].events.clear()
+            names = {"ends": [end["id"] for end in self.ends[side]]} if op == "resume" else {}
+            limits = {"duration_ns": seconds * 10**9, "until": "done", **keys}
+            self.ask(side, op, at_mono_ns=at + offsets[side], **names, **limits)
+        self.agents[0].wait_for("finished", seconds + 10)
+        self.ask(1, "stop", drain_ns=200_000_000)
+        self.agents[1].wait_for("finished", 10)
+        return self.results()
+
+    def flows(self, flows, *, notify=(), qos=None, **keys):
+        """Do a whole run and clean up."""
+        self.prepare(flows, notify=notify, qos=qos)
+        self.connect()
+        results = self.run(**keys)
+        assert [answer["errors"] for answer in self.teardown()] == [[], []]
+        return results
+
+    def close(self):
+        for agent in self.agents:
+            agent.close()
+
+
+@pytest.fixture(scope="module")
+def guests():
+    if shutil.which("qemu-system-x86_64") is None:
+        pytest.skip("needs QEMU (qemu-system-x86)")
+    from harness.bindings.vmlab import Lab
+    from harness.core.topology import Topology
+
+    with Lab.up(Topology.load("softroce-2"), name=f"agent-{os.getpid()}") as lab:
+        both = Guests(lab.folder / "ssh_config", agent_archive())
+        yield both
+        both.close()

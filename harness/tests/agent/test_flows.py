@@ -161,9 +161,7 @@ def test_faults_fail_and_are_gone_after_recovery(pair, flow, fault, verb, error,
     source = pair.run()["f/src"]
     assert (source["status"], source["error"], source["messages_completed"]) == ("failed", error, 0)
     assert source["told_ns"] > 0
-    for side in (0, 1):
-        names = [end["id"] for end in pair.ends[side]]
-        pair.qps.update(pair.ask(side, "recover", ends=names)["ends"])
+    pair.recover()
     pair.connect()
     results = pair.run(op="resume")
     assert done(results["f/src"])[:2] == ("done", None)
