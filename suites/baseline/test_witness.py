@@ -37,7 +37,7 @@ OTHERS = 64 * 1024
 
 
 @pytest.mark.plan("BASE-13")
-@pytest.mark.parametrize("verb", ["write", "read", "send"])
+@pytest.mark.parametrize("verb", ["write", "send", pytest.param("read", marks=pytest.mark.slow)])
 def test_our_bandwidth_is_that_of_perftest(fabric, expect, verb):
     """At 1 MiB our engine moves as much as perftest does, and the ports count the same bytes for both."""
     ours = fabric.run(Scenario(Pair(1 * MiB, verb=verb, messages=5), qos=QOS))
