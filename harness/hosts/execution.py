@@ -12,9 +12,8 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.hosts.client import AgentEvent
-from harness.hosts.clock import ClockMap, HostTime, Reading, read_clock
 from harness.hosts.events import Schedule
-from harness.hosts.gather import each, together
+from harness.hosts.gather import together
 from harness.hosts.gear import routes_of
 from harness.hosts.observed import Observed
 from harness.hosts.plan import End, Plan, by_host, flow_of, is_source, nic_of, plan_of, remote_ends
@@ -135,7 +134,7 @@ class Execution:
         with self._seen.step("counters"):
             self._read_counters("before", self._crew.hosts)
         with self._seen.step("clocks"):
-            self._seen.clocks = self._read_clocks(self._crew.hosts)
+            self._seen.clocks = self._rig.read_clocks(self._crew.hosts)
         self._seen.t0_ns = self._start_at()
         self._crew.tell(
             {
@@ -193,7 +192,7 @@ class Execution:
         with self._seen.step("counters"):
             self._read_counters("after", living)
         with self._seen.step("clocks"):
-            for host, clock in self._read_clocks(living).items():
+            for host, clock in self._rig.read_clocks(living).items():
                 self._seen.clocks[host] = replace(self._seen.clocks[host], after=clock.before)
         self._check_reductions()
         self._note_abilities()
@@ -299,19 +298,6 @@ class Execution:
 
     def _lit(self) -> list[str]:
         return self._crew.living()
-
-    def _read_clocks(self, hosts: Iterable[str]) -> dict[str, ClockMap]:
-        def one(host: str) -> Reading:
-            client = self._crew.client(host)
-
-            def ask() -> HostTime:
-                said = client.request("clock", timeout_s=ANSWER_S)
-                return HostTime(int(said["mono_ns"]), int(said["real_ns"]))
-
-            return read_clock(ask)
-
-        readings = each(hosts, one, timeout_s=4 * ANSWER_S, what="reading the clock")
-        return {host: ClockMap(reading) for host, reading in readings.items()}
 
     def _read_counters(self, when: str, hosts: Iterable[str]) -> None:
         """Keep raw counters of hosts and switches; the second time they become those of the result."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.core.errors import AgentFailed, DriverError, HarnessError, TransportError, one_line
 from harness.core.site import Site
+from harness.hosts.clock import ClockMap, HostTime, Reading, read_clock
 from harness.hosts.crew import Crew
 from harness.hosts.devices import Endpoint, endpoint
 from harness.hosts.gather import attempt, each
@@ -17,6 +18,9 @@ from harness.hosts.guard import Guard
 
 LOOK_S = 45.0
 """For a look at devices or counters: hundreds of files of sysfs and some programs; seconds on a busy guest."""
+
+CLOCK_S = 15.0
+"""For one look at a clock."""
 
 GUARD_S = 15.0
 """For the guards of all switches to be posted, or to leave."""
@@ -62,6 +66,21 @@ class Rig:
                 raise AgentFailed(f"{host}: counters of {len(said)} ports, asked were {len(places[host])}")
             readings.update({end.name: each for end, each in zip(places[host], said, strict=True)})
         return readings
+
+    def read_clocks(self, hosts: Iterable[str]) -> dict[str, ClockMap]:
+        """Compare the clocks of these hosts with this machine's."""
+
+        def one(host: str) -> Reading:
+            client = self.crew.client(host)
+
+            def ask() -> HostTime:
+                said = client.request("clock", timeout_s=CLOCK_S)
+                return HostTime(int(said["mono_ns"]), int(said["real_ns"]))
+
+            return read_clock(ask)
+
+        readings = each(hosts, one, timeout_s=4 * CLOCK_S, what="reading the clock")
+        return {host: ClockMap(reading) for host, reading in readings.items()}
 
     def _survey(self, hosts: list[str]) -> None:
         """Find out what the ports of these hosts are, and what counts there."""
