@@ -158,14 +158,14 @@ def test_bandwidth_is_that_of_perftest(guests, flow, record_property):
 
 @pytest.mark.parametrize("verb", ["write", "send"])
 def test_latency_is_near_that_of_perftest(guests, flow, verb, record_property):
-    theirs, ours = witness(guests, flow, verb=verb, messages=300, message_bytes=64, verbs={"ping_pong": True})
+    theirs, ours = witness(guests, flow, verb=verb, messages=100, message_bytes=64, verbs={"ping_pong": True})
     medians = [statistics.median(end["latencies"]["p50_ps"] for end in ends) for ends in (ours, theirs)]
     record_property("latency_ratio", medians[0] / medians[1])
     assert medians[0] <= 1.5 * medians[1]
 
 
-def test_two_hundred_cycles_leave_nothing(guests, flow):
-    for cycle in range(200):
+def test_many_cycles_leave_nothing(guests, flow):
+    for cycle in range(60):
         verb = ("write", "send", "read")[cycle % 3]
         guests.prepare([flow(verb=verb, qps=2), flow("g", verb="send", transport="ud", message_bytes=1000)])
         if cycle % 2:
