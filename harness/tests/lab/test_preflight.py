@@ -65,13 +65,20 @@ def test_a_fit_site_is_fit_at_every_stage(
     assert all(rate["gbps"] > 0 for rate in said["facts"]["bandwidth"])
 
 
-def test_another_mtu_and_a_down_port_stop_a_host_at_its_link(faultlab: FaultLab) -> None:
-    with broken(faultlab, "h2", "ip link set p0 mtu 1500", "ip link set p0 mtu 4200"):
-        report = examine(faultlab, mtu_bytes=1024)
+def test_what_is_wrong_with_a_host_and_a_switch_is_told_at_its_stage(faultlab: FaultLab) -> None:
+    """Another MTU stops h2 at its link; what a killed run left on the switch is a warning."""
+    with (
+        broken(faultlab, "h2", "ip link set p0 mtu 1500", "ip link set p0 mtu 4200"),
+        broken(faultlab, "sw1", "nft add table bridge roce_harness", "nft delete table bridge roce_harness"),
+    ):
+        report = preflight(faultlab.site, faultlab.topology)
     assert set(failed(report)) == {"link"}
     assert "h2:p0: another RDMA MTU than most (4096 on h1:p0; 1024 on h2:p0)" in failed(report)["link"]
     assert report.cell("h1", "clock").state is not State.SKIPPED
     assert report.cell("h2", "clock").state is State.SKIPPED
+    warnings = [problem for problem in report.problems if problem.stage == "switch"]
+    assert [problem.where for problem in warnings] == ["sw1"]
+    assert "nft table bridge roce_harness" in warnings[0].value
 
 
 def test_packets_that_are_filtered_on_the_way_are_found_by_the_mesh(faultlab: FaultLab) -> None:
@@ -92,10 +99,3 @@ def test_packets_that_are_too_long_for_the_way_are_found_by_the_mesh(faultlab: F
     with broken(faultlab, "sw1", "ip link set e2 mtu 1500", "ip link set e2 mtu 4200"):
         report = examine(faultlab)
     assert "8 bytes arrive, packets of 4096 do not" in failed(report)["mesh"]
-
-
-def test_what_a_killed_run_left_on_a_switch_is_told(faultlab: FaultLab) -> None:
-    with broken(faultlab, "sw1", "nft add table bridge roce_harness", "nft delete table bridge roce_harness"):
-        report = preflight(faultlab.site, faultlab.topology, Options(bandwidth=False))
-    assert report.healthy
-    assert any("roce_harness" in problem.line for problem in report.problems if problem.stage == "switch")
