@@ -11,16 +11,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 
 Clock = Callable[[], int]
 
 LEAST_SAMPLES = 16
 """Round trips of one reading at least."""
 
-MOST_SAMPLES = 48
+MOST_SAMPLES = 64
 """Round trips of one reading at most."""
 
-SETTLED_AFTER = 12
+SETTLED_AFTER = 16
 """So many round trips in a row without a shorter one end a reading."""
 
 MEASURED_DRIFT_NS = 100_000_000
@@ -103,11 +104,16 @@ class ClockMap:
             return None
         return (self.after.offset_ns - self.before.offset_ns) / (self.after.at_ns - self.before.at_ns)
 
-    @property
-    def uncertainty_ns(self) -> int:
-        """How wrong a mapped instant can be: half the longer of the readings' round trips."""
-        longest = max(self.before.rtt_ns, self.after.rtt_ns if self.after else 0)
-        return -(-longest // 2)
+    def uncertainty_ns(self, controller_ns: int) -> int:
+        """Return how wrong the mapping can be at an instant.
+
+        At a reading that is half its round trip; between two readings their errors mix as the line does.
+        """
+        first = self.before.rtt_ns / 2
+        if self.after is None or self.drift is None:
+            return ceil(first)
+        part = (controller_ns - self.before.at_ns) / (self.after.at_ns - self.before.at_ns)
+        return ceil(abs(1 - part) * first + abs(part) * self.after.rtt_ns / 2)
 
     @property
     def jump_ns(self) -> int | None:
@@ -120,7 +126,7 @@ class ClockMap:
         return {
             "offset_ns": self.before.offset_ns,
             "rtt_ns": self.before.rtt_ns,
-            "uncertainty_ns": self.uncertainty_ns,
+            "uncertainty_ns": self.uncertainty_ns(self.before.at_ns),
             "drift_ppm": None if drift is None else round(drift * 1e6, 3),
             "jump_ns": self.jump_ns,
         }
@@ -140,7 +146,8 @@ def start_skew_ns(started: Mapping[str, int], clocks: Mapping[str, ClockMap]) ->
 def _span(clock: ClockMap, instant: int) -> tuple[int, int]:
     """Return the earliest and the latest controller time that a host's instant can have been."""
     middle = clock.to_controller(instant)
-    return middle - clock.uncertainty_ns, middle + clock.uncertainty_ns
+    around = clock.uncertainty_ns(middle)
+    return middle - around, middle + around
 
 
 def _gaps(spans: list[tuple[int, int]]) -> Iterable[int]:

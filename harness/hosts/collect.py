@@ -244,5 +244,12 @@ def _agent(host: str, seen: Observed) -> Json:
         **{key: hello.get(key) for key in said},
         "cpu_s": usage.get("cpu_s"), "wall_s": usage.get("wall_s"), "usage": dict(usage),
         "device": one.get("device"), "firmware": one.get("firmware"), "gid": one.get("gid"),
-        "ports": ports, "ended": seen.why.get(host),
+        "ports": ports, "ended": seen.why.get(host), "late_ns": _late_ns(host, seen),
     }  # fmt: skip
+
+
+def _late_ns(host: str, seen: Observed) -> int | None:
+    """Return by how much a host missed the agreed start, on its own clock."""
+    if host not in seen.started:
+        return None
+    return seen.started[host] - seen.asked[host]

@@ -159,6 +159,7 @@ class Execution:
         self._seen.dark = frozenset(self._crew.dark)
         self._seen.ends = course.results
         self._seen.started = course.started
+        self._seen.asked = course.asked
         self._seen.why = course.why
         self._seen.usage = course.usage
 

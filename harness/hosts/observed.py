@@ -20,8 +20,9 @@ class Observed:
     """What agents, switches and clocks said; whatever could not be asked is absent.
 
     `ends` holds the result of each end of a flow, `recovered` those of the second go of flows that failed and
-    were brought back. `started` is each host's own clock at its start, `t0_ns` the start of the run on the
-    controller's clock. `dark` are hosts that were powered off. `steps` says how long each step of the run took, in s.
+    were brought back. `t0_ns` is the start of the run on the controller's clock; `asked` and `started` are each
+    host's own clock when it was to start and when it did. `dark` are hosts that were powered off. `steps` says
+    how long each step of the run took, in s.
     """
 
     t0_ns: int = 0
@@ -31,6 +32,7 @@ class Observed:
     ends: dict[str, Json] = field(default_factory=dict)
     recovered: dict[str, Json] = field(default_factory=dict)
     started: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, int] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
     usage: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     clocks: dict[str, ClockMap] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from harness.core.counters import Counter
 from harness.core.errors import ConnectionLost
 from harness.core.site import RdmaPort, Site, SiteHost, SiteSwitch
 from harness.core.topology import Topology
-from harness.hosts import client, gear
+from harness.hosts import client, execution, gear, traffic
 from harness.hosts.fabric import HostFabric
 from harness.switches import Applied
 from harness.transport.local import LocalRemote
@@ -213,6 +213,13 @@ class FakeNic:
 
     def restore(self, remote, netdev):
         remote.configured = None
+
+
+@pytest.fixture(autouse=True)
+def close_together(monkeypatch):
+    """The hosts are on this machine: the common start need not be far ahead."""
+    monkeypatch.setattr(execution, "LEAD_NS", 60_000_000)
+    monkeypatch.setattr(traffic, "ARRIVAL_GRACE_S", 0.1)
 
 
 @pytest.fixture(autouse=True)

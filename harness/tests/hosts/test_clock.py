@@ -90,6 +90,29 @@ def test_skew_is_the_spread_and_what_the_clocks_leave_open():
     assert start_skew_ns(started, clocks) == 7_000 + 1_000 + 2_000
 
 
+def test_the_uncertainty_is_that_of_the_nearer_reading():
+    uneven = ClockMap(Reading(0, 1000, 0, 0), Reading(0, 9000, 10**9, 0))
+    assert uneven.uncertainty_ns(0) == 500
+    assert uneven.uncertainty_ns(10**9) == 4500
+    assert uneven.uncertainty_ns(10**8) == 900
+    assert uneven.uncertainty_ns(2 * 10**9) > 4500
+    assert clock(0, 1001).uncertainty_ns(10**12) == 501
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_true_instant_is_within_the_uncertainty(seed):
+    world = World(10**15, seed)
+    before = read_clock(world.ask, now=world.now)
+    world.now_ns += 10**9
+    world.offset_ns += 100_000  # 100 ppm of the second that passed
+    after = read_clock(world.ask, now=world.now)
+    mapped = ClockMap(before, after)
+    middle = (before.at_ns + after.at_ns) // 2
+    true_offset = 10**15 + 50_000
+    slack = 10_000  # the readings themselves take some time, in which the world's clock did not drift
+    assert abs(mapped.to_host(middle) - middle - true_offset) <= mapped.uncertainty_ns(middle) + slack
+
+
 def test_skew_of_one_host_is_zero_and_of_none_unknown():
     assert start_skew_ns({"a": 5}, {"a": clock(0)}) == 0
     assert start_skew_ns({}, {}) is None
