@@ -53,8 +53,8 @@ class Linux:
         self._lock = threading.RLock()
         self._state: state.State | None = None
         self._block: Json = {}
-        self._rates = {port.place: port.rate_bps for port in self._ports}
-        self._purged = dict.fromkeys(self._rates, 0)
+        self._purged = {port.place: 0 for port in self._ports}
+        self._turn = 0
         self._bands: dict[str, dict[int, int]] = {}
         self._flows: Mapping[str, Sequence[QpRoute]] = {}
         self._events = 0
@@ -104,7 +104,7 @@ class Linux:
     def _forget(self, block: Json) -> None:
         """Start from what `configure` has just built."""
         self._block = block
-        self._rates = {port.place: port.rate_bps for port in self._ports}
+        self._turn = 0
         self._bands = {}
         self._flows = {}
 
@@ -220,21 +220,20 @@ class Linux:
         port = self._own_end(event["port"], both=True)
         if port is None:
             return self._elsewhere(f"{event['port']} is not here")
-        self._rates[port.place] = event["rate_bps"]
-        return self._timed(Script().tc(self._queue_of(port)), f"{port.place} at {event['rate_bps']} bit/s")
+        command = queues.rate(port, event["rate_bps"], self._mtus[port.netdev], self._block)
+        return self._timed(Script().tc([command]), f"{port.place} at {event['rate_bps']} bit/s")
 
     def _change(self, event: Json) -> Applied:
         if event.get("node") != self._node or not event.get("switch"):
             return self._elsewhere(f"{event.get('node')} is not here")
+        if Capability.QOS_CHANGE not in self.capabilities:
+            raise self._refusal("qos", event["switch"], "its kernel lacks sch_red or sch_prio")
         block = merge(self._block, event["switch"])
         self._check(block)
+        self._turn += 1
+        commands = [each for port in self._ports for each in queues.thresholds(port, block, self._turn)]
         self._block = block
-        commands = [command for port in self._ports for command in self._queue_of(port)]
         return self._timed(Script().tc(commands), f"{self._node}: {', '.join(event['switch'])} changed")
-
-    def _queue_of(self, port: SwitchPort) -> list[queues.Command]:
-        rate, mtu = self._rates[port.place], self._mtus[port.netdev]
-        return queues.change(port, rate, mtu, self._block, delays=self._can.delays, red=self._can.red)
 
     def _own_end(self, place: str, *, both: bool = False) -> SwitchPort | None:
         """Return our end of a link.

@@ -44,7 +44,9 @@ class Abilities:
         if self.rules and self.rate:
             found |= {Capability.LINK_FLAP, Capability.DROP_REASONS}
         if self.red:
-            found |= {Capability.ECN, Capability.QOS_CHANGE}
+            found |= {Capability.ECN}
+        if self.red and self.delays:
+            found |= {Capability.QOS_CHANGE}
         if self.rules:
             found |= {Capability.PACKET_DROP, Capability.PACKET_CORRUPT, Capability.ECN_MARK_INJECT}
         if self.rules and self.delays:

@@ -1,11 +1,14 @@
 """The egress queue of a port as `tc` builds it.
 
     tbf 4791:            the rate of the link; 24 bytes a frame for FCS, preamble and gap
-    └── prio 4792:       eight bands
-        ├── 1 … 7        netem, one per delay in use, for packets that the packet filter gave its number
-        └── 8  red 4793: everything else: marking at thresholds, and the end of the buffer
+    └── prio 4792:       15 bands; a band is served when those before it are empty
+        ├── 1 … 7        netem 47a1: …, one per delay in use, for packets that the packet filter gave its number
+        └── 8 … 15       red 47b0: …, everything else: marking at thresholds, and the end of the buffer
 
-The handles are how leftovers of an earlier run are known: the number is RoCE's UDP port.
+A `red` that is told new thresholds throws away what waits in it, without a count. So each change of a run adds a
+`red` in the next band, and what waits in the last one leaves first.
+
+The handle of the root is how leftovers of an earlier run are known: the number is RoCE's UDP port.
 """
 
 from __future__ import annotations
@@ -17,10 +20,14 @@ from typing import Any
 from harness.core.errors import ConfigError
 from harness.switches.linux.ports import SwitchPort
 
-ROOT, BANDS, RED = "4791:", "4792:", "4793:"
+ROOT, BANDS, RED = "4791:", "4792:", "47b"
+"""Handles, and how those of all `red` begin."""
 
 DELAY_BANDS = 7
-"""Different delays that one port can have at a time: `prio` has 16 bands at most, marks three bits for it."""
+"""Different delays that one port can have at a time; a mark has three bits for it."""
+
+RED_BANDS = 8
+"""Different thresholds that one port can have in a run; `prio` has 16 bands at most."""
 
 DELAY_SHIFT, DELAY_MASK = 28, 0x7000_0000
 """Where a packet's mark has the number of its band."""
@@ -38,6 +45,8 @@ DELAY_PACKETS = 100_000
 """Packets that a delay holds at most; more than a TCG guest sends in a minute."""
 
 Command = tuple[str, ...]
+Block = Mapping[str, Any]
+"""A complete `switch` block of a job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,68 +88,74 @@ def _takeable(probability: float, width_bytes: int) -> float:
     return min(max(probability, (width_bytes + 1) / 2**31, 1e-6), 0.999999)
 
 
-def build(port: SwitchPort, mtu: int, block: Mapping[str, Any], *, delays: bool, red: bool) -> list[Command]:
+def build(port: SwitchPort, mtu: int, block: Block, *, delays: bool, red: bool) -> list[Command]:
     """Return the commands that give a port its queue.
 
     Without `delays` nothing can hold packets back; without `red` the buffer is a plain one (bfifo).
     """
-    above = f"{ROOT}1"
-    commands: list[Command] = [
-        ("tc", "qdisc", "add", "dev", port.netdev, "root", "handle", ROOT, *_tbf(port.rate_bps, mtu, block))
-    ]
-    if delays:
-        to_last = [str(DELAY_BANDS)] * 16  # by the priority that Linux gives packets, counted from 0
-        prio = ("prio", "bands", str(DELAY_BANDS + 1), "priomap", *to_last)
-        commands.append(("tc", "qdisc", "add", "dev", port.netdev, "parent", above, "handle", BANDS, *prio))
-        commands += [_to_band(port, band) for band in range(1, DELAY_BANDS + 1)]
-        above = f"{BANDS}{DELAY_BANDS + 1}"
-    last = _last(port, port.rate_bps, block, red=red)
-    return [*commands, ("tc", "qdisc", "add", "dev", port.netdev, "parent", above, "handle", RED, *last)]
+    commands = [_on(port, "add", "root", "handle", ROOT, *_tbf(port.rate_bps, mtu, block))]
+    if not delays:
+        return [
+            *commands,
+            _on(port, "add", "parent", f"{ROOT}1", "handle", f"{RED}0:", *_buffer(port, block, red=red)),
+        ]
+    commands.append(_on(port, "add", "parent", f"{ROOT}1", "handle", BANDS, *_prio(0)))
+    commands += [_to_band(port, band) for band in range(1, DELAY_BANDS + 1)]
+    return [*commands, _add_red(port, block, 0, red=red)]
 
 
-def change(
-    port: SwitchPort, rate_bps: int, mtu: int, block: Mapping[str, Any], *, delays: bool, red: bool
-) -> list[Command]:
-    """Return the commands that set rate, buffer and marking anew and lose no packet that waits."""
-    above = f"{BANDS}{DELAY_BANDS + 1}" if delays else f"{ROOT}1"
-    last = _last(port, rate_bps, block, red=red)
-    return [
-        ("tc", "qdisc", "change", "dev", port.netdev, "root", "handle", ROOT, *_tbf(rate_bps, mtu, block)),
-        ("tc", "qdisc", "change", "dev", port.netdev, "parent", above, "handle", RED, *last),
-    ]
+def rate(port: SwitchPort, rate_bps: int, mtu: int, block: Block) -> Command:
+    """Return the command that changes the rate of a port; what waits stays, thresholds too."""
+    return _on(port, "change", "root", "handle", ROOT, *_tbf(rate_bps, mtu, block))
+
+
+def thresholds(port: SwitchPort, block: Block, turn: int) -> list[Command]:
+    """Return the commands that give a port new thresholds for the `turn`-th time; raise ConfigError at the last."""
+    if turn >= RED_BANDS:
+        hint = f"thresholds of a port change {RED_BANDS - 1} times a run at most"
+        raise ConfigError(f"no queue left at {port.place}", key="switch.ecn", value=turn, hint=hint)
+    over = _on(port, "change", "parent", f"{ROOT}1", "handle", BANDS, *_prio(turn))
+    return [_add_red(port, block, turn, red=True), over]
+
+
+def _on(port: SwitchPort, verb: str, *rest: str) -> Command:
+    return ("tc", "qdisc", verb, "dev", port.netdev, *rest)
+
+
+def _prio(turn: int) -> Command:
+    """All that no filter takes goes to the band of the last thresholds; the map counts bands from 0."""
+    priorities = 16
+    return ("prio", "bands", str(DELAY_BANDS + RED_BANDS), "priomap", *[str(DELAY_BANDS + turn)] * priorities)
+
+
+def _add_red(port: SwitchPort, block: Block, turn: int, *, red: bool) -> Command:
+    place = ("parent", f"{BANDS}{DELAY_BANDS + 1 + turn:x}", "handle", f"{RED}{turn}:")
+    return _on(port, "add", *place, *_buffer(port, block, red=red))
 
 
 def hold_back(port: SwitchPort, band: int, delay_ps: int) -> Command:
     """Return the command that makes a band hold its packets for a time."""
     netem = ("netem", "delay", f"{max(delay_ps // 1000, 1)}ns", "limit", str(DELAY_PACKETS))
     place = ("parent", f"{BANDS}{band}", "handle", f"47a{band}:")
-    return ("tc", "qdisc", "replace", "dev", port.netdev, *place, *netem)
+    return _on(port, "replace", *place, *netem)
 
 
-def _tbf(rate_bps: int, mtu: int, block: Mapping[str, Any]) -> Command:
+def _tbf(rate_bps: int, mtu: int, block: Block) -> Command:
     burst = max(4 * (mtu + WIRE_BYTES), rate_bps * BURST_MS // 8000)
     limit = block["buffer"]["bytes"]
     return (
-        "tbf",
-        "rate",
-        f"{rate_bps}bit",
-        "burst",
-        str(burst),
-        "limit",
-        str(limit),
-        "overhead",
-        str(WIRE_BYTES),
-    )
+        "tbf", "rate", f"{rate_bps}bit", "burst", str(burst), "limit", str(limit), "overhead", str(WIRE_BYTES)
+    )  # fmt: skip
 
 
-def _last(port: SwitchPort, rate_bps: int, block: Mapping[str, Any], *, red: bool) -> Command:
+def _buffer(port: SwitchPort, block: Block, *, red: bool) -> Command:
     """Thresholds follow the rate of the link as it is built; a link that slows down keeps them."""
     if not red:
         return ("bfifo", "limit", str(block["buffer"]["bytes"]))
-    return _red(marking(block["ecn"], port.rate_bps), rate_bps, block)
+    return _red(marking(block["ecn"], port.rate_bps), port.rate_bps, block)
 
 
-def _red(mark: Marking, rate_bps: int, block: Mapping[str, Any]) -> Command:
+def _red(mark: Marking, rate_bps: int, block: Block) -> Command:
     """Tc derives the weight of RED's average from burst and packet size.
 
     Those given here make it 1/2, the least it takes: the average is that of about two packets.

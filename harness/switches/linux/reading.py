@@ -67,11 +67,15 @@ def _queue(ours: Mapping[Any, Mapping[str, Any]], host: str, port: SwitchPort) -
     """Drops of the whole tree stand at its root; a port without our tree has none of these."""
     queue: dict[str, int] = {}
     if ROOT in ours:
-        of_root = ("packets", "bytes", "drops", "qlen", "backlog")
+        of_root = ("packets", "bytes", "drops")
         queue = {name: _number(ours[ROOT], (name,), QUEUES, host, port) for name in of_root}
-    if ours.get(RED, {}).get("kind") == "red":
+    if reds := [
+        each for handle, each in ours.items() if str(handle).startswith(RED) and each.get("kind") == "red"
+    ]:
         of_red = ("marked", "early", "pdrop", "other")
-        queue |= {f"red_{name}": _number(ours[RED], (name,), QUEUES, host, port) for name in of_red}
+        queue |= {
+            f"red_{name}": sum(_number(each, (name,), QUEUES, host, port) for each in reds) for name in of_red
+        }
     return queue
 
 
@@ -118,8 +122,10 @@ def _delta(before: Json, after: Json, purged: int, priorities: Sequence[int]) ->
     queue = _differences(before["queue"], after["queue"])
     rules = _differences(before["rules"], after["rules"])
     whole = queue.keys() == after["queue"].keys() and rules.keys() == after["rules"].keys()
-    result: Json = {**link, "drops": _drops(queue, rules, purged)} if whole else link
-    result["injected"] = {action: rules[action] for action in ACTIONS if action in rules}
+    drops = _drops(queue, rules, purged) if whole else {}
+    result: Json = {**link, "drops": drops} if drops else link
+    if rules:
+        result["injected"] = {action: rules[action] for action in ACTIONS if action in rules}
     for key, name in (("ecn_marked", "red_marked"), ("wred_dropped", "red_early")):
         if name in queue and len(priorities) <= 1:
             result[key] = _by_priority(queue[name], priorities)
