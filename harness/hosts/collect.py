@@ -199,9 +199,11 @@ def _end_of_run(job: Mapping[str, Any], flows: list[Json], ended: str) -> int | 
 
 
 def _failed_at(flow: Json) -> int | None:
-    """Return the last that is known of a failed flow: the end of the last QP that was heard of."""
+    """Return the last that is known of a flow that is not done: its error, or the end of one of its QPs."""
+    if flow["start_ps"] is None:
+        return None
     instants = [qp["end_ps"] for qp in flow["qps"] if qp["end_ps"] is not None]
-    return max([*instants, flow["start_ps"]]) if flow["start_ps"] is not None else None
+    return max([*instants, int(flow["start_ps"]) + (flow["error_after_ps"] or 0)])
 
 
 def _ports(job: Mapping[str, Any], seen: Observed) -> Json:

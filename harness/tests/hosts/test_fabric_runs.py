@@ -110,6 +110,7 @@ def test_flows_failed_as_they_say(lab):
     assert (flow.status, flow.error, flow.vendor_err) == ("failed", "RETRY_EXC_ERR", 129)
     assert is_missing(flow.fct_ps)
     assert result.raw["flows"][0]["error_after_ps"] == 7000
+    assert result.end_ps >= flow.start_ps + 7000
     assert any("RETRY_EXC_ERR" in reason for reason in result.invalid_reasons)
 
 
