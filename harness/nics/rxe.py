@@ -35,6 +35,9 @@ class Rxe(MappedNic):
         "invariant CRC": "packets whose CRC is wrong are dropped without a count",
         "lost read responses": "found by the timer alone: a later response is no implied NAK",
         "lost tails": "the timer sends the whole unacknowledged part of a message again, not its last packet",
+        "long sends": "a send longer than its receive ends with REM_OP_ERR (11), not with REM_INV_REQ_ERR (9)",
+        "bad local keys": "the work request of a write or send ends with WR_FLUSH_ERR (5), not with LOC_PROT_ERR (4)",
+        "timer and new requests": "each work request starts the retransmission timer anew: a busy sender gives up late",
         "congestion": "CE is ignored and there are no CNPs",
     }
     more_capabilities = frozenset({Capability.UNRELIABLE_TRANSPORTS})

@@ -9,8 +9,13 @@ from harness.bindings.vmlab.identity import rdma_device
 from harness.bindings.vmlab.keys import Keys
 from harness.bindings.vmlab.plan import GuestPlan, Plan
 from harness.core.site import Access, RdmaPort, Site, SiteDefaults, SiteHost, SiteSwitch
+from harness.core.units import MS
 
 LOOPBACK = "127.0.0.1"
+
+MAX_START_SKEW = 50 * MS
+"""How far apart guests may start. Emulated guests share the computer's cores: measured 1 to 22 ms, most of it the
+uncertainty of clocks read over busy SSH; the lab's flows take hundreds of milliseconds."""
 
 
 def site_of(plan: Plan, ports: Mapping[str, int], keys: Keys, folder: Path) -> Site:
@@ -22,6 +27,7 @@ def site_of(plan: Plan, ports: Mapping[str, int], keys: Keys, folder: Path) -> S
         hosts={g.node: _host(g, ports[g.node]) for g in guests if not g.is_switch},
         switches={g.node: _switch(g, ports[g.node]) for g in guests if g.is_switch},
         defaults=defaults,
+        max_start_skew=MAX_START_SKEW,
     )
 
 

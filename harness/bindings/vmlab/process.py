@@ -64,7 +64,8 @@ class Process:
         try:
             # Checked again: between the look and the handle the id could have gone to somebody else.
             if self.alive():
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
             if not select.select([handle], [], [], END_TIMEOUT_S)[0]:
                 raise LabError(f"process {self.pid} does not end after SIGKILL within {END_TIMEOUT_S:.0f} s")
         except PermissionError as error:

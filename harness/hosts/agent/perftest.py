@@ -252,6 +252,8 @@ def arguments(program: str, place: Place, port: int, duration_s: int | None, pee
         options["--duration"] = duration_s
     if program.endswith("_bw"):
         options.update({"--qp": flow.qps, "--tx-depth": min(DEPTH, iterations) if flow.messages else DEPTH})
+    if "read" in program:
+        options["--outs"] = qos.max_rd_atomic  # its own default asks for all at once what the device can hold
     argv = [find(program) or program, *(str(item) for pair in options.items() for item in pair), "-F"]
     return [*argv, *peer]
 
