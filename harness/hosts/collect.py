@@ -203,7 +203,8 @@ def _failed_at(flow: Json) -> int | None:
     if flow["start_ps"] is None:
         return None
     instants = [qp["end_ps"] for qp in flow["qps"] if qp["end_ps"] is not None]
-    return max([*instants, int(flow["start_ps"]) + (flow["error_after_ps"] or 0)])
+    failed_ps: int = flow["start_ps"] + (flow["error_after_ps"] or 0)
+    return max([*instants, failed_ps])
 
 
 def _ports(job: Mapping[str, Any], seen: Observed) -> Json:
