@@ -202,7 +202,7 @@ def _failed_at(flow: Json) -> int | None:
     """Return the last that is known of a flow that is not done: its error, or the end of one of its QPs."""
     if flow["start_ps"] is None:
         return None
-    instants = [qp["end_ps"] for qp in flow["qps"] if qp["end_ps"] is not None]
+    instants: list[int] = [qp["end_ps"] for qp in flow["qps"] if qp["end_ps"] is not None]
     failed_ps: int = flow["start_ps"] + (flow["error_after_ps"] or 0)
     return max([*instants, failed_ps])
 
