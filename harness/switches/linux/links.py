@@ -18,27 +18,26 @@ BEFORE, AFTER = "tc -s -j qdisc show (before)", "tc -s -j qdisc show (after)"
 
 
 def down(port: SwitchPort) -> Script:
-    """Return what takes a port down."""
+    """Return what takes a port down; nothing passes it from the second command on."""
     queue = f"tc -s -j qdisc show dev {port.netdev}"
-    script = Script().add("nft", "add", "element", "bridge", TABLE, "downed", f'{{ "{port.netdev}" }}')
-    script.text(_claim(port), f"bridge fdb show brport {port.netdev}")
+    script = Script().text(_learned(port), f"bridge fdb show brport {port.netdev}")
+    claim = f"echo 'add element bridge {TABLE} downed {{ \"{port.netdev}\" }}'"
+    behind = f'if [ -n "$macs" ]; then echo "add element bridge {TABLE} behind_{port.key} {{ $macs }}"; fi'
+    script.text(f"{{ {claim}; {behind}; }} | nft -f -", f"nft add element downed {port.netdev}")
     script.text(queue, BEFORE)
     script.add("ip", "link", "set", "dev", port.netdev, "down")
     return script.text(queue, AFTER)
 
 
-def _claim(port: SwitchPort) -> str:
+def _learned(port: SwitchPort) -> str:
     """Note the addresses that were learned behind the port.
 
     The bridge forgets them when the port goes down and would flood what is sent to them.
     """
-    learned = (
-        f"bridge fdb show brport {port.netdev} | while read -r mac rest; do "
-        'case "$rest" in *permanent*|*self*) ;; *) echo "$mac";; esac; done | sort -u'
+    return (
+        f"macs=$(bridge fdb show brport {port.netdev} | while read -r mac rest; do "
+        "case \"$rest\" in *permanent*|*self*) ;; *) echo \"$mac\";; esac; done | sort -u | tr '\\n' ',')"
     )
-    listed = "$(echo $macs | tr ' ' ',')"
-    add = f'nft add element bridge {TABLE} behind_{port.key} "{{ {listed} }}"'
-    return f'macs=$({learned}); if [ -n "$macs" ]; then {add}; fi'
 
 
 def purged(answers: Answers, port: SwitchPort, host: str) -> int:
@@ -59,9 +58,11 @@ def up(port: SwitchPort) -> Script:
 
     Packets that its device held meanwhile were sent to a dead link: our rules still take those.
     """
-    element = f'{{ "{port.netdev}" }}'
-    script = Script().add("nft", "add", "element", "bridge", TABLE, "downed", element)
-    script.add("ip", "link", "set", "dev", port.netdev, "up")
+    element = f'bridge {TABLE} downed {{ "{port.netdev}" }}'
+    script = Script().add("ip", "link", "set", "dev", port.netdev, "up")
     script.add("sleep", str(SETTLE_S))
-    script.add("nft", "delete", "element", "bridge", TABLE, "downed", element)
-    return script.add("nft", "flush", "set", "bridge", TABLE, f"behind_{port.key}")
+    # An element that is added first can be deleted in any case.
+    pass_again = (
+        f"add element {element}\ndelete element {element}\nflush set bridge {TABLE} behind_{port.key}"
+    )
+    return script.nft(pass_again, f"nft delete element downed {port.netdev}")
