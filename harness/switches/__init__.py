@@ -30,7 +30,7 @@ class QpRoute:
     """One QP of a flow, seen from the requester whatever the verb: `src` is the host port that posts.
 
     Addresses are IPv4 or IPv6 in text. `first_psn` is the PSN of the requester's first packet. `read` is true
-    for RDMA reads, whose data packets are the responses, from `dst` to `src`.
+    for RDMA reads and atomics, whose data packets are the responses, from `dst` to `src`.
     """
 
     src: str

@@ -43,10 +43,10 @@ MANY = (1 << 31) - 1
 """More transmissions than there will be: `numgen inc` starts again there."""
 
 REQUESTS = "0x00-0x0c, 0x13-0x17, 0x20-0x2b, 0x64-0x65, 0xa0-0xac, 0xb3-0xb7"
-"""Opcodes of requests: RC, UC, UD, XRC; acknowledgements (0x11, 0x12) and CNPs (0x81) are none."""
+"""Opcodes of requests: RC, UC, UD, XRC; acknowledgements (0x11) and CNPs (0x81) are none."""
 
-RESPONSES = "0x0d-0x10, 0xad-0xb0"
-"""Opcodes of read responses: RC, XRC."""
+RESPONSES = "0x0d-0x10, 0x12, 0xad-0xb0, 0xb2"
+"""Opcodes of responses with data, those of reads and atomics: RC, XRC."""
 
 
 def tables(ports: Sequence[SwitchPort], *, copies: bool) -> str:

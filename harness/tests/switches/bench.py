@@ -27,7 +27,7 @@ MAC = {
     "fd00::2": "02:00:00:00:00:02",
 }
 TRAFFIC = (Path(__file__).parent / "traffic.py").read_text(encoding="utf-8")
-WRITE_MIDDLE, ACK, READ_RESPONSE_MIDDLE = 0x07, 0x11, 0x0E
+WRITE_MIDDLE, ACK, READ_RESPONSE_MIDDLE, ATOMIC_RESPONSE = 0x07, 0x11, 0x0E, 0x12
 
 
 def topology(rate="100Mbps"):

@@ -10,6 +10,7 @@ from harness.core.capability import Capability
 from harness.core.errors import ConfigError, DriverError
 from harness.tests.switches.bench import (
     ACK,
+    ATOMIC_RESPONSE,
     BACK_QPN,
     H1,
     H2,
@@ -75,6 +76,7 @@ OTHERS = {
     "another UDP port": {"dport": 4792},
     "an acknowledgement": {"opcode": ACK},
     "a response": {"opcode": READ_RESPONSE_MIDDLE},
+    "the response of an atomic": {"opcode": ATOMIC_RESPONSE},
     "a notification": {"opcode": 0x81},
 }
 
@@ -91,11 +93,12 @@ def test_the_other_direction_is_left_alone(switched):
     assert (there, [each.psn for each in back]) == ([], [100])
 
 
-def test_data_of_reads_are_the_responses(bench):
+@pytest.mark.parametrize("response", [READ_RESPONSE_MIDDLE, ATOMIC_RESPONSE])
+def test_data_of_reads_and_atomics_are_the_responses(bench, response):
     switched = switched_on(bench, routes=[route(read=True)])
     switched.apply(impair("drop", packets=[1], iteration=1))
     before = switched.driver.counters()
-    responses = frames(100, 101, 102, src=H2, dst=H1, qpn=BACK_QPN, opcode=READ_RESPONSE_MIDDLE)
+    responses = frames(100, 101, 102, src=H2, dst=H1, qpn=BACK_QPN, opcode=response)
     there, back = bench.send(*frames(101, opcode=0x0C), back=responses)
     assert [each.psn for each in there] == [101]
     assert [each.psn for each in back] == [100, 102]
