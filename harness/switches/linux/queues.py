@@ -35,7 +35,7 @@ DELAY_SHIFT, DELAY_MASK = 28, 0x7000_0000
 WIRE_BYTES = 24
 """What a frame takes on the wire beyond what Linux counts: FCS 4, preamble 8, gap 12."""
 
-BURST_MS = 2
+BURST_MS = 5
 """The token bucket holds so much time of the rate: what a late timer may catch up with."""
 
 NEVER_BYTES = 1 << 28
