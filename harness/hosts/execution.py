@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -263,7 +263,7 @@ class Execution:
     def _leave(self) -> None:
         """Tear down and restore after a good run; what stays behind is an error that names it."""
         with self._seen.step("leave"):
-            work = {"agents": self._tear_down, "devices": self._restore}
+            work = {"agents": self._tear_down, "devices": self._settle}
             left = together(work, timeout_s=TEARDOWN_S + 3 * RESTORE_S, what="leaving")
         raise_first({**left["agents"], **left["devices"]})
         if self._crew.dark:
@@ -281,8 +281,12 @@ class Execution:
     def _tear_down(self) -> dict[str, Exception]:
         return self._crew.silence(self._lit(), TEARDOWN_S)
 
-    def _restore(self) -> dict[str, Exception]:
-        errors = self._rig.restore_switches(RESTORE_S)
+    def _settle(self) -> dict[str, Exception]:
+        """Put back what events changed; what was configured stands for the next run, until the fabric is closed."""
+        return self._restore(only=self._rig.switches.disturbed)
+
+    def _restore(self, *, only: Collection[str] | None = None) -> dict[str, Exception]:
+        errors = self._rig.restore_switches(RESTORE_S, only=only)
         if self._rig.may_configure and self._seen.endpoints:
             lit = {host: self._crew.remotes[host] for host in self._crew.hosts if self._is_reachable(host)}
             errors |= self._rig.nics.restore(self._seen.endpoints, lit, RESTORE_S)

@@ -26,7 +26,7 @@ from harness.hosts.crew import Crew, Dialer, HostPower, dialer
 from harness.hosts.demands import refuse_what_is_missing
 from harness.hosts.execution import Execution
 from harness.hosts.gear import Nics, Switches
-from harness.hosts.rig import Rig
+from harness.hosts.rig import Rig, raise_first
 from harness.hosts.traffic import Progress
 
 log = logging.getLogger(__name__)
@@ -122,11 +122,16 @@ class HostFabric:
         return RunResult(job, raw, place, scenario, expansion)
 
     def close(self) -> None:
-        """Restore, end the agents, power on what was powered off, hang up; may be called twice."""
+        """Restore, end the agents, power on what was powered off, hang up; may be called twice.
+
+        Raises HarnessError, after everything else is done, when a switch is not as it was before.
+        """
         crew, done = self._rig.crew, self._on_close
         self._on_close = None
+        left: dict[str, Exception] = {}
         try:
-            if not self._rig.restore_switches(CLOSE_RESTORE_S):
+            left = self._rig.restore_switches(CLOSE_RESTORE_S)
+            if not left:
                 self._rig.release_guards()
             crew.light_up()
         except HarnessError as error:
@@ -136,6 +141,7 @@ class HostFabric:
             self._scratch.close()
             if done is not None:
                 done()
+        raise_first(left)
 
     def __enter__(self) -> Self:
         return self

@@ -32,13 +32,19 @@ Job = Mapping[str, Any]
 
 
 class Switches:
-    """All switches that the site names; those it leaves out are not touched and `unnamed` lists them."""
+    """All switches that the site names; those it leaves out are not touched and `unnamed` lists them.
+
+    A switch that a run configured and no event touched stands as it is for the next run, which mostly wants the
+    same of it; `restore` puts back everything.
+    """
 
     def __init__(self, topology: Topology, site: Site) -> None:
         self.unnamed = tuple(name for name in topology.switches if name not in site.switches)
         self._topology = topology
         self._site = site
         self._drivers: dict[str, SwitchDriver] = {}
+        self._standing: dict[str, Mapping[str, Any]] = {}
+        self._touched: set[str] = set()
 
     def attach(self, remotes: Mapping[str, Remote]) -> None:
         """Make the drivers of the switches among these connections, which are new."""
@@ -48,6 +54,7 @@ class Switches:
             return load_switch(switch.os)(remotes[node], node, switch.ports, self._topology)
 
         wanted = [node for node in remotes if node in self._site.switches]
+        self._forget(wanted)
         self._drivers.update(each(wanted, one, timeout_s=SWITCH_TIMEOUT_S, what="asking the switch"))
 
     def cleaning(self, node: str) -> str:
@@ -72,11 +79,18 @@ class Switches:
         return {node: driver.deviations for node, driver in self._drivers.items() if driver.deviations}
 
     def set_up(self, job: Job) -> None:
-        """Remember how the switches are, and apply the QoS of a job."""
+        """Remember how the switches are, and apply the QoS of a job; what stands as wanted is left alone."""
 
         def one(node: str) -> None:
-            self._drivers[node].snapshot()
-            self._drivers[node].configure(_switch_block(job, node))
+            block = _switch_block(job, node)
+            if node in self._standing and self._standing[node] == block and node not in self._touched:
+                return
+            self._touched.add(node)  # until it is built to the end
+            if node not in self._standing:
+                self._drivers[node].snapshot()
+            self._drivers[node].configure(block)
+            self._standing[node] = block
+            self._touched.discard(node)
 
         self._all(one, "configuring")
 
@@ -87,9 +101,14 @@ class Switches:
 
     def apply(self, event: Mapping[str, Any]) -> dict[str, Applied]:
         """Give an event to all switches; return what those did whose it is. Raise DriverError when none did."""
-        applied: dict[str, Applied] = self._all(
-            lambda node: self._drivers[node].apply(event), f"doing {event['kind']}"
-        )
+
+        def one(node: str) -> Applied:
+            done = self._drivers[node].apply(event)
+            if done.acted:
+                self._touched.add(node)
+            return done
+
+        applied: dict[str, Applied] = self._all(one, f"doing {event['kind']}")
         acted = {node: done for node, done in applied.items() if done.acted}
         if not acted:
             why = "; ".join(f"{node}: {done.what}" for node, done in applied.items())
@@ -115,9 +134,20 @@ class Switches:
         _, errors = attempt(
             nodes, lambda node: self._drivers[node].restore(), timeout_s=timeout_s, what="restoring"
         )
+        self._forget(nodes)
         for node, error in errors.items():
             log.warning("%s is not restored: %s", node, error)
         return errors
+
+    @property
+    def disturbed(self) -> frozenset[str]:
+        """Switches that are not as `set_up` built them: an event changed something."""
+        return frozenset(self._touched)
+
+    def _forget(self, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            self._standing.pop(node, None)
+            self._touched.discard(node)
 
     def _all(self, work: Any, what: str) -> dict[str, Any]:
         return complete(self._drivers, work, timeout_s=SWITCH_TIMEOUT_S, what=what)

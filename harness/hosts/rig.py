@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,15 +92,17 @@ class Rig:
         found = {name: end for name, end in self.endpoints.items() if end.host in hosts}
         self.nics.attach(found, self.read_counters(hosts), kernels)
 
-    def restore_switches(self, timeout_s: float) -> dict[str, Exception]:
-        """Put all switches back; one whose connection broke is dialled once more.
+    def restore_switches(
+        self, timeout_s: float, *, only: Collection[str] | None = None
+    ) -> dict[str, Exception]:
+        """Put all switches back, or some; one whose connection broke is dialled once more.
 
         Returns why that failed, by switch; nothing is done to switches that may not be changed.
         """
         if not self.may_configure:
             return {}
         end = time.monotonic() + timeout_s
-        errors = self.switches.restore(timeout_s)
+        errors = self.switches.restore(timeout_s, only=only)
         cut_off = [node for node, error in errors.items() if isinstance(error, TransportError)]
         left_s = end - time.monotonic()
         if not cut_off or left_s <= 0:

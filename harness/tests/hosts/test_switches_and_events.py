@@ -32,14 +32,36 @@ def names(lab):
     return [name for name, _ in lab.calls]
 
 
-def test_a_switch_is_set_up_read_twice_and_restored(lab):
+def test_a_switch_is_set_up_read_twice_and_restored_at_the_end(lab):
     fabric = lab.switched()
     result = fabric.run(PLAIN)
     assert result.invalid_reasons == ()
-    assert names(lab)[-5:] == ["snapshot", "configure", "counters", "counters", "restore"]
+    assert names(lab)[-4:] == ["snapshot", "configure", "counters", "counters"]
     assert result.counters.at("sw1:e1")[Counter.TX_PACKETS] == 7
     assert result.raw["not_reached"] == []
     assert {Capability.LINK_FLAP, Capability.SWITCH_COUNTERS} <= fabric.capabilities
+
+
+def test_a_switch_that_stands_as_wanted_is_not_built_again(lab):
+    fabric = lab.switched()
+    fabric.run(PLAIN)
+    fabric.run(PLAIN)
+    fabric.run(Scenario(TRAFFIC, qos=Qos(ecn=Ecn(kmin=10_000, kmax=20_000)), sample_every=0))
+    fabric.close()
+    assert [name for name in names(lab) if name != "counters"] == [
+        "snapshot",
+        "configure",
+        "configure",
+        "restore",
+    ]
+
+
+def test_a_switch_that_an_event_touched_is_restored_and_built_again(lab):
+    fabric = lab.switched()
+    fabric.run(Scenario(TRAFFIC, events=[LinkDown(at="100ms", port="h1:p0")], sample_every=0))
+    assert names(lab)[-1] == "restore"
+    fabric.run(PLAIN)
+    assert names(lab)[-4:] == ["snapshot", "configure", "counters", "counters"]
 
 
 def test_a_switch_is_told_the_queue_pairs_of_each_flow(lab):
@@ -103,8 +125,18 @@ def test_a_switch_that_is_not_restored_after_a_good_run_is_an_error(lab):
     fabric = lab.switched()
     lab.switch_problems["restore"] = DriverError("sw1: not as it was: tbf on swp1")
     with pytest.raises(DriverError, match="sw1: not as it was"):
-        fabric.run(PLAIN)
+        fabric.run(Scenario(TRAFFIC, events=[LinkDown(at="100ms", port="h1:p0")], sample_every=0))
     lab.switch_problems.clear()
+
+
+def test_a_switch_that_is_not_restored_at_the_end_is_an_error_once_all_is_closed(lab):
+    fabric = lab.switched()
+    fabric.run(PLAIN)
+    lab.switch_problems["restore"] = DriverError("sw1: not as it was: tbf on swp1")
+    with pytest.raises(DriverError, match="sw1: not as it was"):
+        fabric.close()
+    lab.switch_problems.clear()
+    assert fabric._rig.crew.remotes == {}
 
 
 def test_a_switch_whose_connection_broke_is_dialled_again_and_restored(lab):
