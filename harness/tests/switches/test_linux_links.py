@@ -119,6 +119,16 @@ def test_what_a_dead_controller_left_is_found_and_removed(bench: Bench):
     assert looks(bench) == before
 
 
+def test_the_cleaning_script_alone_puts_everything_back(bench: Bench):
+    """What a guard on the switch runs when the controller is killed."""
+    before = looks(bench)
+    switched = switched_on(bench)
+    switched.apply(impair("drop", fraction=1.0), DOWN)
+    bench.sh(switched.driver.cleaning, switch=True)
+    assert looks(bench) == before
+    assert switched.driver.leftovers() == []
+
+
 def test_a_new_run_starts_from_what_was_there_before_the_dead_one(bench: Bench):
     before = looks(bench)
     switched_on(bench).apply(DOWN)
