@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PY := $(BIN)/python
 STAMP := $(VENV)/.stamp-install
+# Virtual machines of `make lab`: softroce-2 or softroce-4.
+LAB ?= softroce-4
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # What the installed program depends on: a change here builds and installs again.
@@ -21,7 +23,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Runs without a person in front of it are quiet about what pip could be upgraded to.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-python test-native test-suites check check-python check-native bench clean
+.PHONY: help setup demo test test-python test-native test-suites lab lab-faults check check-python check-native bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -47,7 +49,7 @@ test: test-native test-suites test-python ## unit tests, native tests under sani
 
 test-python: $(STAMP)
 	@echo "== harness/tests"
-	@$(PY) -m pytest harness/tests -n $(JOBS)
+	@$(PY) -m pytest harness/tests -n $(JOBS) -m "not lab"
 
 test-native: $(STAMP)
 	@echo "== native tests, address and undefined-behaviour sanitizers"
@@ -56,6 +58,14 @@ test-native: $(STAMP)
 test-suites: $(STAMP)
 	@echo "== suites on the simulated fabric"
 	@$(PY) -m pytest suites -n $(JOBS) -m "not slow"
+
+lab: $(STAMP) ## the suites on virtual machines with Soft-RoCE: real verbs, real SSH
+	@roce lab build
+	@$(PY) -m pytest suites --fabric vmlab --topology $(LAB) -m "not slow"
+	@echo "report: $(CURDIR)/runs/latest/report.html"
+
+lab-faults: $(STAMP) ## break that lab in every way it may break: each fault is named, soon, and leaves nothing behind
+	@$(PY) -m pytest harness/tests/lab harness/tests/vmlab -m "lab and not slow"
 
 check: check-python check-native ## lint, types, import contracts, warnings as errors, a short fuzz run
 

@@ -7,6 +7,7 @@ from typing import Final
 from harness.core.evidence import Missing, highest, lowest
 from harness.core.flow_results import FlowResult, FlowSet, FlowStatus, Known
 from harness.core.result import RunResult
+from harness.core.units import MS
 
 STATUS_CODES: Final = {
     name: code
@@ -56,3 +57,10 @@ def start_skew_ps(flows: FlowSet) -> Known:
     starts = [flow.start_ps for flow in flows]
     skew: Known = highest(starts) - lowest(starts)
     return skew
+
+
+def start_skew_limit_ps(result: RunResult) -> int:
+    """Return how far apart hosts may start, in ps: what their site says, else 5 ms (as `Site.max_start_skew`)."""
+    hosts = result.raw.get("hosts")
+    said = hosts.get("max_start_skew_ps") if isinstance(hosts, dict) else None
+    return said if isinstance(said, int) else 5 * MS

@@ -16,12 +16,28 @@ from harness.hosts.events import Schedule
 from harness.hosts.gather import together
 from harness.hosts.gear import routes_of
 from harness.hosts.observed import Observed
-from harness.hosts.plan import End, Plan, by_host, flow_of, is_source, nic_of, plan_of, remote_ends
+from harness.hosts.plan import (
+    End,
+    Plan,
+    by_host,
+    flow_of,
+    is_reliable,
+    is_source,
+    nic_of,
+    plan_of,
+    remote_ends,
+)
 from harness.hosts.rig import Rig, raise_first
 from harness.hosts.series import progress_ms
 from harness.hosts.traffic import SCHEDULE_FAILED, Course, Progress, Traffic
 
 log = logging.getLogger(__name__)
+
+FLIGHT_S = 0.2
+"""For the last packets of a transport without acknowledgements to arrive, besides their time on the slowest link."""
+
+MOST_FLIGHT_S = 5.0
+"""As long as queues of any size take; what comes later is lost."""
 
 ANSWER_S = 15.0
 """For an answer that needs no work: clocks, start."""
@@ -187,6 +203,7 @@ class Execution:
 
     def _collect(self) -> None:
         with self._seen.step("verify"):
+            time.sleep(flight_s(self._job))
             self._verify(self._seen.ends, self._seen.ends)
         self._recover()
         living = self._lit()
@@ -335,6 +352,17 @@ class Execution:
         ):
             raise ConfigError(f"nothing here can do {event['kind']} on a host", key="events", value=event)
         return {node: done.what for node, done in self._rig.switches.apply(event).items()}
+
+
+def flight_s(job: Mapping[str, Any]) -> float:
+    """Return how long what was sent without acknowledgements may still be on its way, in s; 0 for reliable flows."""
+    payload = sum(
+        flow["message_bytes"] * max(1, flow["messages"]) * flow["qps"]
+        for flow in job["flows"]
+        if not is_reliable(flow)
+    )
+    slowest = min((link["rate_bps"] for link in job["links"]), default=0)
+    return min(MOST_FLIGHT_S, FLIGHT_S + payload * 8 / slowest) if payload and slowest else 0.0
 
 
 def _idents(ends: Iterable[End]) -> dict[str, list[str]]:

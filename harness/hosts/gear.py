@@ -11,6 +11,7 @@ from typing import Any
 from harness.core.capability import Capability
 from harness.core.counters import Counter, Where
 from harness.core.errors import DriverError
+from harness.core.flow import ATOMICS, Verb
 from harness.core.port_counters import COUNTED
 from harness.core.site import Site
 from harness.core.topology import Topology
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 SWITCH_TIMEOUT_S = 30.0
 """For one thing to be done on a switch: one command."""
+
+DATA_COMES_BACK = frozenset({Verb.READ, *ATOMICS})
+"""Verbs whose data are the responses: those are what faults of a flow are about, as in the simulator."""
 
 Job = Mapping[str, Any]
 
@@ -234,7 +238,7 @@ def routes_of(plan: Plan, job: Job, connected: Mapping[str, Any], prepared: Mapp
         routes[flow["name"]] = [
             QpRoute(
                 flow["src"], flow["dst"], here, there, qp["src_qpn"], qp["dst_qpn"], qp["first_psn"],
-                read=flow["verb"] == "read",
+                read=flow["verb"] in DATA_COMES_BACK,
             )
             for qp in said
         ]  # fmt: skip

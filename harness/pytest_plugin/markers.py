@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core.capability import Capability
-from harness.core.errors import TopologyNotOffered
+from harness.core.errors import HarnessError, TopologyNotOffered
 from harness.pytest_plugin.options import POOL, SETTINGS
 
 if TYPE_CHECKING:
@@ -103,7 +103,20 @@ def _lacks(item: pytest.Item) -> str:
     if not needed and "fabric" not in getattr(item, "fixturenames", ()):
         return ""
     try:
-        offered = fabric_of(item).capabilities
+        return _named(needed - fabric_of(item).capabilities)
     except TopologyNotOffered:
-        return f"TOPOLOGY {topology_of(item)}"
-    return ", ".join(sorted(need.name for need in needed - offered))
+        return ", ".join(filter(None, (_lacks_anyway(item, needed), f"TOPOLOGY {topology_of(item)}")))
+
+
+def _lacks_anyway(item: pytest.Item, needed: set[Capability]) -> str:
+    """What the lab would lack even if it had the shape: that of the fabric that tests without a topology use."""
+    settings = item.config.stash[SETTINGS]
+    try:
+        offered = item.config.stash[POOL].get(settings.topology, item.nodeid).capabilities
+    except HarnessError:  # a test that can run there reports it
+        return ""
+    return _named(needed - offered)
+
+
+def _named(capabilities: set[Capability]) -> str:
+    return ", ".join(sorted(need.name for need in capabilities))

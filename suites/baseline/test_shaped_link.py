@@ -22,7 +22,7 @@ from harness import (
     equals,
     within,
 )
-from harness.analysis.completion import start_skew_ps
+from harness.analysis.completion import start_skew_limit_ps, start_skew_ps
 from harness.analysis.transport import Wire
 from harness.patterns.pair import Pair
 from harness.patterns.permutation import Permutation
@@ -30,7 +30,7 @@ from harness.patterns.permutation import Permutation
 # A timer of half a second: on slow machines, too, no timeout adds packets to those that are counted.
 PATIENT = 17
 SHARE = "payload part of a full frame on the link; 10 % for start-up and the last acknowledgement (ours)"
-SKEW = "ours: a twentieth of the shortest flow of a second is lost at most"
+SKEW = "what the site allows; 5 ms where it does not say otherwise"
 FRAMES = "58 B of headers a packet (Ethernet to ICRC), 16 more a message, 4 more where the FCS is counted"
 OTHERS = 16 * 1024
 """Bytes that hosts may send beside the flow: ARP, neighbour discovery, connection set-up of the tools."""
@@ -47,12 +47,12 @@ def full(fabric, mtu):
 )
 def test_a_pair_fills_its_link(fabric, expect, mtu, qps):
     """Two hosts alone on a fabric use nine tenths of what their link can carry, and lose nothing."""
-    traffic = Pair(256 * KiB, messages=8 // qps, qps=qps)
+    traffic = Pair(256 * KiB, messages=16 // qps, qps=qps)
     result = fabric.run(Scenario(traffic, qos=Qos(nic=Nic(mtu=mtu, ack_timeout=PATIENT))))
 
     flow = result.flow("pair-0")
     expect("goodput", flow.goodput_gbps, full(fabric, mtu), "Gb/s")
-    expect("bytes delivered", flow.bytes_delivered, equals(2048 * KiB), "B")
+    expect("bytes delivered", flow.bytes_delivered, equals(4096 * KiB), "B")
 
 
 @pytest.mark.plan("BASE-09")
@@ -72,12 +72,13 @@ def test_the_port_counts_what_was_sent(fabric, expect, verb):
 
 @pytest.mark.plan("BASE-12")
 def test_hosts_start_together(fabric, expect):
-    """Flows that are to start at once on all hosts start within 5 ms of one another."""
+    """Flows that are to start at once on all hosts start as close to one another as the site asks for."""
     result = fabric.run(Scenario(Permutation(16 * KiB, shift=1), qos=Qos(nic=Nic(ack_timeout=PATIENT))))
 
     flows = result.flows
     expect("flows", len(flows), equals(len(fabric.topology.host_ports)))
-    expect("start skew", start_skew_ps(flows) / 1e9, at_most(5, source=SKEW), "ms")
+    limit = start_skew_limit_ps(result) / 1e9
+    expect("start skew", start_skew_ps(flows) / 1e9, at_most(limit, source=SKEW), "ms")
 
 
 @pytest.mark.plan("BASE-03")
@@ -108,11 +109,12 @@ def test_a_message_too_many_is_noticed(fabric, expect):
 
 
 @pytest.mark.plan("BASE-12")
-@pytest.mark.negative_control("one flow that starts 50 ms late")
+@pytest.mark.negative_control("one flow that starts 200 ms late")
 def test_a_late_start_is_noticed(fabric, expect):
     """A flow that is told to wait does not pass for one that starts with the others."""
-    late = Pair(16 * KiB, start=50 * MS, name="late")
+    late = Pair(16 * KiB, start=200 * MS, name="late")
     traffic = [Permutation(16 * KiB, shift=1), late]
     result = fabric.run(Scenario(traffic, qos=Qos(nic=Nic(ack_timeout=PATIENT))))
 
-    expect("start skew", start_skew_ps(result.flows) / 1e9, at_most(5, source=SKEW), "ms")
+    limit = start_skew_limit_ps(result) / 1e9
+    expect("start skew", start_skew_ps(result.flows) / 1e9, at_most(limit, source=SKEW), "ms")

@@ -4,10 +4,17 @@ from typing import Any
 
 import pytest
 
-from harness.analysis.completion import STATUS_CODES, failed_after_ps, start_skew_ps, status_code
+from harness.analysis.completion import (
+    STATUS_CODES,
+    failed_after_ps,
+    start_skew_limit_ps,
+    start_skew_ps,
+    status_code,
+)
 from harness.core.evidence import is_missing
 from harness.core.flow_results import FlowResult, FlowSet, flow_result
 from harness.core.result import RunResult
+from harness.core.units import MS
 
 
 def flow(run_end_ps: int = 900, **keys: Any) -> FlowResult:
@@ -61,3 +68,11 @@ def test_a_flow_that_did_not_fail_has_no_time_to_failure() -> None:
 def test_start_skew_is_between_the_first_and_the_last_start() -> None:
     assert start_skew_ps(FlowSet((flow(start_ps=100), flow(start_ps=350), flow(start_ps=200)))) == 250
     assert is_missing(start_skew_ps(FlowSet((flow(start_ps=100), flow(start_ps=None)))))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "limit"),
+    [({"max_start_skew_ps": 7}, 7), ({}, 5 * MS), (None, 5 * MS), ({"max_start_skew_ps": None}, 5 * MS)],
+)
+def test_hosts_may_start_as_far_apart_as_their_site_says(hosts, limit):
+    assert start_skew_limit_ps(RunResult({}, {"format": 1, "hosts": hosts})) == limit

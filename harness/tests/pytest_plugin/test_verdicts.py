@@ -63,10 +63,17 @@ def test_a_shape_that_the_lab_does_not_have_skips_every_test_of_it(lab: Lab) -> 
 @pytest.mark.parametrize("turn", [1, 2])
 def test_it(fabric, expect, turn):
     expect("x", 1, equals(1))
+
+
+@pytest.mark.topology("chain-3")
+@pytest.mark.needs(Capability.LINK_FLAP, Capability.PFC)
+def test_needy(fabric, expect):
+    expect("x", 1, equals(1))
 """
     session = lab.run(body)
     assert set(session.outcomes().values()) == {"SKIPPED"}
     assert session.test("test_it[2]").skipped == "fabric 'fake' does not offer TOPOLOGY chain-3"
+    assert session.test("test_needy").skipped == "fabric 'fake' does not offer LINK_FLAP, TOPOLOGY chain-3"
 
 
 def test_the_owner_of_a_fabric_says_so_in_the_environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
