@@ -47,7 +47,8 @@ def full(fabric, mtu):
 )
 def test_a_pair_fills_its_link(fabric, expect, mtu, qps):
     """Two hosts alone on a fabric use nine tenths of what their link can carry, and lose nothing."""
-    traffic = Pair(256 * KiB, messages=16 // qps, qps=qps)
+    # two messages in flight: half a megabyte in all, which a buffer of 1 MB holds
+    traffic = Pair(256 * KiB // qps, messages=16, qps=qps, max_outstanding=2)
     result = fabric.run(Scenario(traffic, qos=Qos(nic=Nic(mtu=mtu, ack_timeout=PATIENT))))
 
     flow = result.flow("pair-0")
