@@ -65,7 +65,7 @@ lab: $(STAMP) ## the suites on virtual machines with Soft-RoCE: real verbs, real
 	@echo "report: $(CURDIR)/runs/latest/report.html"
 
 lab-faults: $(STAMP) ## break that lab in every way it may break: each fault is named, soon, and leaves nothing behind
-	@$(PY) -m pytest harness/tests/lab harness/tests/vmlab -m "lab and not slow"
+	@$(PY) -m pytest harness/tests/lab harness/tests/vmlab -m lab
 
 check: check-python check-native ## lint, types, import contracts, warnings as errors, a short fuzz run
 
