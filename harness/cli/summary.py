@@ -29,7 +29,8 @@ def print_summary(result: Result, sizes: Mapping[str, int], console: Console) ->
     if left_out > 0:
         console.print(f"… and {left_out} faster flows; all are in flows.csv", style="dim")
     console.print(_totals(result), markup=False)
-    console.print(f"ended: {result['ended']} at {_time(result['end_ps'])} of simulated time", markup=False)
+    clock = "simulated time" if result.get("simulated") else "the run"
+    console.print(f"ended: {result['ended']} at {_time(result['end_ps'])} of {clock}", markup=False)
     if result.get("simulated"):
         name = result.get("simulator", {})
         console.print(

@@ -105,6 +105,8 @@ def test_a_counter_that_is_not_there_is_not_zero() -> None:
 def test_a_simulated_result_says_so() -> None:
     assert "SIMULATED" in printed(result(flow("a")))
     assert "SIMULATED" not in printed(result(flow("a"), simulated=False))
+    assert "of simulated time" in printed(result(flow("a")))
+    assert "of the run" in printed(result(flow("a"), simulated=False))
 
 
 def test_of_many_flows_the_slowest_are_shown() -> None:
