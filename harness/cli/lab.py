@@ -129,7 +129,8 @@ def ssh(name: str | None, node: str, command: tuple[str, ...]) -> None:
     config = str(running.folder / "ssh_config")
     sys.stdout.flush()
     remote = [shlex.join(command)] if len(command) > 1 else list(command)
-    os.execvp("ssh", ["ssh", "-F", config, node, *(["--", *remote] if remote else [])])  # noqa: S606, S607
+    argv = ["ssh", "-F", config, node, *(["--", *remote] if remote else [])]
+    os.execvp("ssh", argv)  # noqa: S606, S607 - the user's own ssh takes the terminal over; no shell reads argv
 
 
 @lab.command("logs", epilog="Example: roce lab logs h1 -n 100")

@@ -16,6 +16,7 @@ Anything about SSH that is left out comes from `~/.ssh/config`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -42,15 +43,21 @@ three bits are the priority, which is what NICs that trust DSCP map by default.
 
 
 @model
-class Access:
-    """How to reach a machine over SSH; None leaves it to `~/.ssh/config` and then to OpenSSH's default."""
+class Login:
+    """How to log in over SSH; None leaves it to `~/.ssh/config` and then to OpenSSH's default."""
 
-    address: str | None = None
     port: TcpPort | None = None
     user: str | None = None
     identity: Path | None = None
     known_hosts: Path | None = None
     ssh_config: Path | None = None
+
+
+@model
+class Access(Login):
+    """How to reach a machine: its address, and how to log in there."""
+
+    address: str | None = None
 
 
 @model
@@ -77,43 +84,26 @@ class RdmaPort:
 
 
 @model
-class SiteHost:
+class SiteHost(Access):
     """A host: how to reach it, its RDMA ports by the names of the topology, and its Python."""
 
-    ports: Mapping[str, RdmaPort]
-    address: str | None = None
-    port: TcpPort | None = None
-    user: str | None = None
-    identity: Path | None = None
-    known_hosts: Path | None = None
-    ssh_config: Path | None = None
+    ports: Mapping[str, RdmaPort] = field(kw_only=True)
     python: str | None = None
     numa_node: Annotated[int, Field(ge=0, le=1023, strict=True)] | None = None
 
 
 @model
-class SiteSwitch:
+class SiteSwitch(Access):
     """A switch: how to reach it, its operating system (a module of `harness.switches`), its port names."""
 
-    os: str
-    ports: Mapping[str, str]
-    address: str | None = None
-    port: TcpPort | None = None
-    user: str | None = None
-    identity: Path | None = None
-    known_hosts: Path | None = None
-    ssh_config: Path | None = None
+    os: str = field(kw_only=True)
+    ports: Mapping[str, str] = field(kw_only=True)
 
 
 @model
-class SiteDefaults:
+class SiteDefaults(Login):
     """What holds for every machine that does not say otherwise."""
 
-    port: TcpPort | None = None
-    user: str | None = None
-    identity: Path | None = None
-    known_hosts: Path | None = None
-    ssh_config: Path | None = None
     python: str = "python3"
 
 

@@ -22,8 +22,7 @@ def default_topology(site: Path | None) -> str:  # noqa: ARG001 - the lab needs 
 
 def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> HostFabric:
     """Return a fabric of virtual machines of this shape; see `harness.bindings.vmlab.fabric.reserve`."""
-    # Looking at labs and stopping them works without SSH and agents.
-    from harness.bindings.vmlab import fabric  # noqa: PLC0415
+    from harness.bindings.vmlab import fabric  # noqa: PLC0415 - looking at labs needs no SSH and no agents
 
     return fabric.reserve(topology, site, seed)
 

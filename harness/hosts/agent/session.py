@@ -55,7 +55,7 @@ class Session:
 
     @property
     def operations(self) -> dict[str, Callable[[Fields], dict[str, Any]]]:
-        """Return the requests that this session serves."""
+        """Return what answers each request, by its name."""
         return {
             "prepare": self.prepare,
             "connect": self.connect,

@@ -36,12 +36,14 @@ from harness.tests.lab.ledger import Ledger
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
-Judge = Callable[..., None]
+Judge = Callable[..., list[str]]
+NOTHING: list[str] = []
+"""What a fault may leave behind."""
 
 
 @pytest.fixture
 def judge(faultlab: FaultLab, ledger: Ledger) -> Judge:
-    """Hold an error against what every fault must give, and write it down."""
+    """Hold an error against what every fault must give, write it down, and return what was left behind."""
 
     def check(
         injected: str,
@@ -49,7 +51,7 @@ def judge(faultlab: FaultLab, ledger: Ledger) -> Judge:
         kinds: type[Exception] | tuple[type[Exception], ...],
         *words: str,
         **look: object,
-    ) -> None:
+    ) -> list[str]:
         left, _ = faultlab.wait_until_clean(NOTICE_S - told.after_s, **look)
         ledger.add(injected, told.error, told.after_s, left)
         assert isinstance(told.error, kinds), repr(told.error)
@@ -57,7 +59,7 @@ def judge(faultlab: FaultLab, ledger: Ledger) -> Judge:
         assert "\n" not in text
         assert [word for word in ("h2", *words) if word not in text] == [], text
         assert told.after_s <= NOTICE_S
-        assert left == []
+        return left
 
     return check
 
@@ -82,12 +84,12 @@ def key_pair(folder: Path) -> Path:
 
 def test_a_host_that_nobody_answers_for(faultlab: FaultLab, judge: Judge) -> None:
     told = faultlab.fault_at_start(faultlab.site_with("h2", port=1))
-    judge("host unreachable", told, HostUnreachable, "127.0.0.1", "refused", agents=0)
+    assert judge("host unreachable", told, HostUnreachable, "127.0.0.1", "refused", agents=0) == NOTHING
 
 
 def test_a_key_that_the_host_does_not_know(faultlab: FaultLab, judge: Judge, tmp_path: Path) -> None:
     told = faultlab.fault_at_start(faultlab.site_with("h2", identity=key_pair(tmp_path)))
-    judge("wrong key", told, AuthenticationFailed, "root", agents=0)
+    assert judge("wrong key", told, AuthenticationFailed, "root", agents=0) == NOTHING
 
 
 def test_a_host_key_that_changed(faultlab: FaultLab, judge: Judge, tmp_path: Path) -> None:
@@ -95,19 +97,19 @@ def test_a_host_key_that_changed(faultlab: FaultLab, judge: Judge, tmp_path: Pat
     known = tmp_path / "known_hosts"
     known.write_text(f"[127.0.0.1]:{faultlab.lab.guest('h2').ssh_port} {' '.join(public)}\n")
     told = faultlab.fault_at_start(faultlab.site_with("h2", known_hosts=known))
-    judge("changed host key", told, HostKeyRejected, "key", str(known), agents=0)
+    assert judge("changed host key", told, HostKeyRejected, "key", str(known), agents=0) == NOTHING
 
 
 def test_a_python_without_pyverbs(faultlab: FaultLab, judge: Judge) -> None:
     bare = "/root/bare-python"
     faultlab.on("h2", f"printf '#!/bin/sh\\nexec python3 -S \"$@\"\\n' >{bare}; chmod +x {bare}")
     told = faultlab.fault_at_start(faultlab.site_with("h2", python=bare))
-    judge("no pyverbs", told, EngineError, "pyverbs", "python3-pyverbs", agents=0)
+    assert judge("no pyverbs", told, EngineError, "pyverbs", "python3-pyverbs", agents=0) == NOTHING
 
 
 def test_a_device_that_is_not_there(faultlab: FaultLab, judge: Judge) -> None:
     told = faultlab.fault_at_start(faultlab.site_with("h2", ports={"p0": RdmaPort(device="mlx5_7")}))
-    judge("no device", told, AgentFailed, "mlx5_7", "rxe0", agents=0)
+    assert judge("no device", told, AgentFailed, "mlx5_7", "rxe0", agents=0) == NOTHING
 
 
 def test_a_full_disk(faultlab: FaultLab, judge: Judge) -> None:
@@ -116,7 +118,7 @@ def test_a_full_disk(faultlab: FaultLab, judge: Judge) -> None:
             "h2", "rm -rf /root/.cache/roce-harness; dd if=/dev/zero of=/root/fill bs=64k 2>/dev/null; :"
         )
         told = faultlab.fault_at_start(faultlab.site)
-        judge("full disk", told, CommandFailed, "space", agents=0)
+        assert judge("full disk", told, CommandFailed, "space", agents=0) == NOTHING
 
 
 # --- faults between two runs -----------------------------------------------------------------------------------
@@ -126,20 +128,20 @@ def test_a_port_that_went_down(faultlab: FaultLab, judge: Judge) -> None:
     faultlab.good_run()
     with healed(faultlab, "ip link set p0 up"):
         told = faultlab.fault_before_run(lambda: faultlab.on("h2", "ip link set p0 down"))
-        judge("port down", told, EngineError, "rxe0", "down")
+        assert judge("port down", told, EngineError, "rxe0", "down") == NOTHING
 
 
 def test_a_gid_that_is_gone(faultlab: FaultLab, judge: Judge) -> None:
     address = faultlab.on("h2", "ip -4 -o addr show p0 | awk '{print $4}'")
     with healed(faultlab, f"ip addr add {address} dev p0"):
         told = faultlab.fault_before_run(lambda: faultlab.on("h2", f"ip addr del {address} dev p0"))
-        judge("GID missing", told, EngineError, "GID", "rxe0")
+        assert judge("GID missing", told, EngineError, "GID", "rxe0") == NOTHING
 
 
 def test_peers_with_different_mtus(faultlab: FaultLab, judge: Judge) -> None:
     with healed(faultlab, "ip link set p0 mtu 4200"):
         told = faultlab.fault_before_run(lambda: faultlab.on("h2", "ip link set p0 mtu 1500"))
-        judge("MTU mismatch between peers", told, EngineError, "MTU", "1024", "4096")
+        assert judge("MTU mismatch between peers", told, EngineError, "MTU", "1024", "4096") == NOTHING
 
 
 def test_a_host_out_of_queue_pairs(faultlab: FaultLab, judge: Judge) -> None:
@@ -154,7 +156,7 @@ def test_a_host_out_of_queue_pairs(faultlab: FaultLab, judge: Judge) -> None:
     many = dataclasses.replace(LONG, traffic=Pair(4096, messages=10, qps=16))
     with healed(faultlab, f"echo {agent} >/sys/fs/cgroup/cgroup.procs; rmdir {group}"):
         told = faultlab.fault_before_run(lambda: faultlab.on("h2", limit), many)
-        judge("QP refused, out of resources", told, AgentFailed, "no_resources", "rxe0")
+        assert judge("QP refused, out of resources", told, AgentFailed, "no_resources", "rxe0") == NOTHING
 
 
 # --- faults in mid-run -----------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ def test_a_host_out_of_queue_pairs(faultlab: FaultLab, judge: Judge) -> None:
 
 def test_an_agent_that_is_killed(faultlab: FaultLab, judge: Judge) -> None:
     told = faultlab.fault_in_mid_run(lambda: faultlab.on("h2", "pkill -KILL -f 'agent[.]pyz'"))
-    judge("agent killed (SIGKILL) in mid-run", told, AgentLost, "SIGKILL")
+    assert judge("agent killed (SIGKILL) in mid-run", told, AgentLost, "SIGKILL") == NOTHING
 
 
 def test_an_sshd_that_is_killed(faultlab: FaultLab, judge: Judge) -> None:
@@ -172,14 +174,14 @@ def test_an_sshd_that_is_killed(faultlab: FaultLab, judge: Judge) -> None:
     )
     faultlab.forget("h2")
     assert wait_for(lambda: faultlab.reachable("h2"), 15)
-    judge("sshd killed in mid-run", told, AgentLost, "cut off")
+    assert judge("sshd killed in mid-run", told, AgentLost, "cut off") == NOTHING
 
 
 def test_a_machine_that_is_powered_off(faultlab: FaultLab, judge: Judge) -> None:
     told = faultlab.fault_in_mid_run(lambda: faultlab.lab.guest("h2").power_off())
     faultlab.forget("h2")
     try:
-        judge("VM powered off in mid-run", told, AgentLost, but=("h2",))
+        assert judge("VM powered off in mid-run", told, AgentLost, but=("h2",)) == NOTHING
     finally:
         faultlab.lab.guest("h2").restart()
 
