@@ -187,9 +187,7 @@ class Site:
         if machine is None:
             names = [*self.hosts, *self.switches]
             raise ConfigError(f"the site has no node {node!r}", hint=suggestion(node, names, "it has"))
-        own = {
-            key: getattr(machine, key) for key in ("port", "user", "identity", "known_hosts", "ssh_config")
-        }
+        own = {each.name: getattr(machine, each.name) for each in fields(Login)}
         filled = {key: getattr(self.defaults, key) if value is None else value for key, value in own.items()}
         return Access(address=machine.address or node, **filled)
 

@@ -255,6 +255,11 @@ class Topology:
         return self.link(port).rate
 
     @cached_property
+    def line_rate_gbps(self) -> float:
+        """Rate of the slowest host port, in Gb/s of wire bits."""
+        return min(self.line_rate_bps(port) for port in self.host_ports) / GBPS
+
+    @cached_property
     def rates_bps(self) -> tuple[int, ...]:
         """The different link rates, ascending, in bit/s."""
         return tuple(sorted({link.rate for link in self.links}))

@@ -81,7 +81,7 @@ class SimFabric:
     @property
     def line_rate_gbps(self) -> float:
         """Rate of the slowest host port, in Gb/s of wire bits."""
-        return min(self.topology.line_rate_bps(port) for port in self.topology.host_ports) / 10**9
+        return self.topology.line_rate_gbps
 
     def run(
         self,
