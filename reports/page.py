@@ -60,7 +60,7 @@ def page_view(record: RunRecord) -> PageView:
         counts=count_views(record),
         facts=_facts(record),
         tools=tuple(FactView(one_line(name), one_line(text)) for name, text in record.versions.items()),
-        warnings=tuple(clean(problem) for problem in record.problems),
+        warnings=tuple(clean(warning) for warning in (*_defects(record), *record.problems)),
         attention=_attention(record, links),
         plan=_plan(record, links),
         tests=tests,
@@ -260,6 +260,13 @@ def _facts(record: RunRecord) -> tuple[FactView, ...]:
         ("Command", " ".join(shell_word(one_line(word)) for word in record.command)),
     ]
     return tuple(FactView(name, one_line(text)) for name, text in facts if text)
+
+
+def _defects(record: RunRecord) -> list[str]:
+    """What a reader must know of devices that misbehave on purpose: a FAIL here is what the session is for."""
+    if not record.defects:
+        return []
+    return [f"Defective on purpose: the devices of this fabric have {', '.join(record.defects)}."]
 
 
 def _in_words(stamp: str) -> str:

@@ -217,7 +217,8 @@ class RunRecord:
     """One session: where it ran, with what, and its tests in the order they finished.
 
     `started` and `finished` are ISO 8601 with a time zone; `finished` is None when the session was cut short.
-    `problems` says what is missing from a record that was read from a damaged file.
+    `problems` says what is missing from a record that was read from a damaged file. `defects` are those that the
+    devices of the fabric had on purpose.
     """
 
     run_id: str
@@ -231,6 +232,7 @@ class RunRecord:
     finished: str | None = None
     tests: tuple[TestRecord, ...] = ()
     problems: tuple[str, ...] = ()
+    defects: tuple[str, ...] = ()
     format: int = FORMAT
 
     @property

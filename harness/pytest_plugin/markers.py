@@ -77,6 +77,9 @@ def _mistakes(item: pytest.Item) -> Generator[str]:
     for marker in item.iter_markers("needs"):
         if not marker.args or not all(isinstance(need, Capability) for need in marker.args):
             yield f"needs{marker.args!r}: give members of Capability: {', '.join(c.name for c in Capability)}"
+    for marker in item.iter_markers("catches"):
+        if len(marker.args) != 2 or not all(isinstance(text, str) and text.strip() for text in marker.args):
+            yield f"catches{marker.args!r}: give a defect and a measurement: 'marking_off', 'packets marked'"
     for name, example in _ONE_TEXT:
         for marker in item.iter_markers(name):
             if len(marker.args) != 1 or not isinstance(marker.args[0], str) or not marker.args[0].strip():

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.core.errors import ConfigError
+from harness.core.errors import ConfigError, SimError
 from harness.core.site import MAY_DISTURB
 from harness.core.topology import Topology
-from harness.pytest_plugin.pool import FabricPool, default_topology
+from harness.pytest_plugin.pool import FabricPool, check_defects, default_topology
 from harness.pytest_plugin.settings import DEFAULT_FABRIC, DEFAULT_SEED, DEFAULT_TOPOLOGY, Settings
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _MARKERS = (
     "needs(*capabilities): skip, naming what is missing, unless the fabric offers all of these Capability members",
     "topology(name): run on this topology instead of the one of --topology",
     "deviation(subject): a FAIL is skipped where the drivers of the fabric know this deviation of their devices",
+    "catches(defect, measurement): the test sees this defect of simulated devices, by a FAIL of this measurement",
     "negative_control(what): `what` is broken on purpose, and at least one measurement must FAIL",
 )
 _MAX_SEED = 2**63 - 1
@@ -50,6 +51,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         metavar="NAME",
         help=f"topology of tests that name none (or a file; default: {DEFAULT_TOPOLOGY}, or that of the lab)",
+    )
+    add(
+        "--defect",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a defect of the simulated devices, to see which tests notice it (roce defects --list names them)",
     )
     add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
     add(
@@ -96,9 +104,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     try:
         settings = _settings(config)
+        check_defects(settings.fabric, settings.defects)
         if settings.topology != DEFAULT_TOPOLOGY:
             Topology.load(settings.topology)  # tests may all name their own, and the mistake would go unseen
-    except ConfigError as error:
+    except (ConfigError, SimError) as error:
         raise pytest.UsageError(str(error)) from None
     if config.getoption("--i-own-this-fabric"):
         os.environ[MAY_DISTURB] = "1"  # workers of pytest-xdist inherit it
@@ -138,6 +147,7 @@ def _settings(config: pytest.Config) -> Settings:
         folder=folder,
         html=Path(config.invocation_params.dir, html) if html else folder / "report.html",
         latest=latest,
+        defects=tuple(config.getoption("--defect")),
     )
 
 

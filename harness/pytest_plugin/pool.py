@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import harness.bindings
 from harness.core.errors import ConfigError, HarnessError, TopologyNotOffered, suggestion
@@ -13,6 +13,7 @@ from harness.core.topology import Topology
 from harness.pytest_plugin.settings import DEFAULT_TOPOLOGY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from harness.core.fabric import Binding, Fabric
@@ -69,8 +70,10 @@ class FabricPool:
     def _reserve(self, topology: str, user: str) -> Fabric:
         try:
             binding = load_binding(self._settings.fabric)
+            # only a binding that has them is asked for defects: see check_defects
+            more: dict[str, Any] = {"defects": self._settings.defects} if self._settings.defects else {}
             return binding.reserve(
-                Topology.load(topology), site=self._settings.site, seed=self._settings.seed
+                Topology.load(topology), site=self._settings.site, seed=self._settings.seed, **more
             )
         except TopologyNotOffered as error:
             self._not_offered[topology] = error
@@ -85,6 +88,19 @@ def default_topology(fabric: str, site: Path | None) -> str:
     """Return the topology of tests that name none: the binding's own, where it says so, else the harness's."""
     own = getattr(load_binding(fabric), "default_topology", None)
     return DEFAULT_TOPOLOGY if own is None else str(own(site))
+
+
+def check_defects(fabric: str, names: Sequence[str]) -> None:
+    """Raise ConfigError for a defect that this kind of fabric cannot be given."""
+    known: list[str] = getattr(load_binding(fabric), "known_defects", list)() if names else []
+    for name in names:
+        if name not in known:
+            hint = (
+                suggestion(name, known, "there are")
+                if known
+                else "the simulated fabric has some: --fabric sim"
+            )
+            raise ConfigError(f"fabric {fabric!r} has no such defect", key="--defect", value=name, hint=hint)
 
 
 def load_binding(name: str) -> Binding:

@@ -84,6 +84,7 @@ class Recorder:
             seed=self._settings.seed,
             versions=self._versions,
             command=("pytest", *sys.argv[1:]),
+            defects=self._settings.defects,
         )
 
     def _link_latest(self) -> None:

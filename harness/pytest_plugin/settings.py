@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_FABRIC = "sim"
-DEFAULT_TOPOLOGY = "star-9"
+DEFAULT_TOPOLOGY = "leaf-spine-16"
 DEFAULT_SEED = 1
 
 
@@ -15,7 +15,8 @@ class Settings:
     """Options of one session.
 
     `fabric` names a module of `harness.bindings`; `topology` is the one for tests without a `topology` marker; `folder`
-    is where the record goes (made when the first test of a fabric finishes) and `html` where the page goes.
+    is where the record goes (made when the first test of a fabric finishes) and `html` where the page goes; `defects`
+    are those that the devices of a simulated fabric have.
     """
 
     fabric: str
@@ -25,3 +26,4 @@ class Settings:
     folder: Path
     html: Path
     latest: Path | None
+    defects: tuple[str, ...] = ()

@@ -22,7 +22,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     stamp = f"{STAMP} " if declares_simulation(settings.fabric) else ""
     site = f", site {settings.site}" if settings.site else ""
     versions = ", ".join(f"{name} {version}" for name, version in tool_versions(settings.fabric).items())
+    defects = [f"DEFECTIVE on purpose: {', '.join(settings.defects)}"] if settings.defects else []
     return [
+        *defects,
         f"{stamp}fabric: {settings.fabric}, topology {settings.topology}{site}, seed {settings.seed}",
         f"versions: {versions}",
     ]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from harness.bindings.sim.defects import check_names, list_defects
 from harness.bindings.sim.process import SimProcess, find_simulator
 from harness.core.capability import Capability
 from harness.core.errors import ConfigError, SimError
@@ -45,23 +46,33 @@ CAPABILITIES = frozenset(Capability) - {
 """The model has everything but packets to capture, a real clock, and what only devices and machines have."""
 
 
-def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> SimFabric:
-    """Return a simulated fabric of this shape.
+def reserve(
+    topology: Topology, site: Path | None = None, seed: int = 1, defects: Sequence[str] = ()
+) -> SimFabric:
+    """Return a simulated fabric of this shape, whose devices have these defects.
 
     Raises:
-        ConfigError: a site was given; a simulated fabric is nowhere.
+        ConfigError: a site was given (a simulated fabric is nowhere), or a defect that there is not.
         SimError: there is no roce-sim.
     """
     if site is not None:
         raise ConfigError("the simulated fabric needs no site", key="--site", value=str(site))
-    return SimFabric(topology, seed, find_simulator())
+    program = find_simulator()
+    check_names(program, defects)
+    return SimFabric(topology, seed, program, defects=defects)
+
+
+def known_defects() -> list[str]:
+    """Return the names of the defects that `reserve` takes; raise SimError when there is no roce-sim."""
+    return [defect.name for defect in list_defects(find_simulator())]
 
 
 class SimFabric:
     """A fabric whose executor is `roce-sim`.
 
     `progress` is called as runs proceed. `timeout_s` kills a run that takes longer by the wall clock; None
-    waits. Folders of runs that were not given a place are removed by `close`.
+    waits. `defects` name the ways in which its devices misbehave. Folders of runs that were not given a place
+    are removed by `close`.
     """
 
     name = "sim"
@@ -69,12 +80,19 @@ class SimFabric:
     capabilities = CAPABILITIES
 
     def __init__(
-        self, topology: Topology, seed: int, program: Path, *, timeout_s: float | None = None
+        self,
+        topology: Topology,
+        seed: int,
+        program: Path,
+        *,
+        timeout_s: float | None = None,
+        defects: Sequence[str] = (),
     ) -> None:
         self.topology = topology
         self.seed = seed
         self.program = program
         self.timeout_s = timeout_s
+        self.defects = tuple(defects)
         self.progress: Progress | None = None
         self._scratch = Scratch("roce-sim-")
 
@@ -106,6 +124,8 @@ class SimFabric:
         refuse_what_hosts_have(scenario, expansion)
         with run_folder(place) as partial:
             job = job_of(scenario, self.topology, expansion, self.seed, partial, trace)
+            if self.defects:
+                job["defects"] = list(self.defects)
             raw = self._execute(job, partial, progress or self.progress)
         return RunResult(job, raw, place, scenario, expansion)
 

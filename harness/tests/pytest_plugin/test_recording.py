@@ -32,7 +32,7 @@ def test_it(fabric, expect):
 def test_the_record_says_what_was_tested_with_what(lab: Lab) -> None:
     session = lab.run(ONE_OF_EACH, "--seed", "42", "-k", "good or lab")
     record = session.record
-    assert (record.fabric, record.topology, record.seed, record.simulated) == ("fake", "star-9", 42, True)
+    assert (record.fabric, record.topology, record.seed, record.simulated) == ("fake", "leaf-spine-16", 42, True)
     assert record.complete
     assert {"harness", "python", "pytest"} <= set(record.versions)
     good = session.test("test_good")
@@ -59,7 +59,7 @@ def test_it(fabric, expect, drops):
     assert "pair" in test.runs[1].scenario
     assert session.record.versions["fake-sim"] == "9.9"
     assert (
-        "pytest 'test_suite.py::test_it[5]' --fabric fake --topology star-9 --seed 1"
+        "pytest 'test_suite.py::test_it[5]' --fabric fake --topology leaf-spine-16 --seed 1"
         in session.page.replace("&#39;", "'")
     )
 
@@ -123,7 +123,7 @@ def test_default_again(fabric, expect):
         "--seed",
         "3",
     )
-    assert (lab.pytester.path / "reservations.txt").read_text() == "star-9 3\ndumbbell 3\n"
+    assert (lab.pytester.path / "reservations.txt").read_text() == "leaf-spine-16 3\ndumbbell 3\n"
     assert (lab.pytester.path / "closed.txt").read_text() == "closed\nclosed\n"
 
 
@@ -167,7 +167,7 @@ def test_verdicts_are_the_same_with_and_without_xdist(lab: Lab) -> None:
     spread = lab.again("-n", "2", own_process=True)
     assert alone.outcomes() == spread.outcomes() == EXPECTED
     assert alone.code == spread.code == 1
-    assert spread.stdout.count("fabric: fake, topology star-9") == 1
+    assert spread.stdout.count("fabric: fake, topology leaf-spine-16") == 1
     assert spread.record.complete
     measured = {test.nodeid: test.measurements for test in alone.record.tests}
     assert {test.nodeid: test.measurements for test in spread.record.tests}.keys() == measured.keys()
