@@ -175,6 +175,7 @@ class TestRecord:
         docstring: the pass criterion, as the suite says it.
         durations_s: wall-clock seconds by phase (setup, call, teardown).
         negative_control: the test proves that a check can fail; `control` says what is broken for it.
+        catches: pairs of a defect of simulated devices and the measurement that FAILs for it.
         lab_fault: what was wrong with lab, file or tool; None when nothing was.
         skipped: why the test did not run; None when it ran.
         message: what people should read first, "" when there is nothing to say.
@@ -192,6 +193,7 @@ class TestRecord:
     durations_s: Mapping[str, float] = field(default_factory=dict)
     negative_control: bool = False
     control: str = ""
+    catches: tuple[tuple[str, str], ...] = ()
     lab_fault: str | None = None
     skipped: str | None = None
     message: str = ""

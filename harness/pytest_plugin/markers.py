@@ -51,6 +51,11 @@ def control_of(item: pytest.Item) -> str | None:
     return None if marker is None else str(marker.args[0])
 
 
+def catches_of(item: pytest.Item) -> tuple[tuple[str, str], ...]:
+    """Pairs of a defect and the measurement by which the test sees it, the uppermost marker first."""
+    return tuple((marker.args[0], marker.args[1]) for marker in item.iter_markers("catches"))
+
+
 def deviation_of(item: pytest.Item, known: Mapping[str, str]) -> str | None:
     """What the drivers of the fabric know of a deviation that the test names; None when they know of none."""
     subjects = (marker.args[0] for marker in item.iter_markers("deviation"))
@@ -62,11 +67,16 @@ def fabric_of(item: pytest.Item) -> Fabric:
     return item.config.stash[POOL].get(topology_of(item), item.nodeid)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse markers that would silently do nothing: all mistakes in one usage error."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse markers that would silently do nothing, all mistakes in one usage error; keep what --catching asks for."""
     mistakes = [f"{item.nodeid}: {mistake}" for item in items for mistake in _mistakes(item)]
     if mistakes:
         raise pytest.UsageError(*mistakes)
+    if config.getoption("--catching"):
+        wanted = set(config.stash[SETTINGS].defects)
+        kept = [item for item in items if wanted.intersection(name for name, _ in catches_of(item))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+        items[:] = kept
 
 
 def _mistakes(item: pytest.Item) -> Generator[str]:

@@ -59,6 +59,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="a defect of the simulated devices, to see which tests notice it (roce defects --list names them)",
     )
+    add(
+        "--catching",
+        action="store_true",
+        help="run only the tests that say they catch a defect of --defect",
+    )
     add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
     add(
         "--i-own-this-fabric",

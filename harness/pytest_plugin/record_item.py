@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.measure import Verdict
 from harness.core.record import Outcome, TestRecord
 from harness.pytest_plugin.journal import Journal, Trouble
-from harness.pytest_plugin.markers import control_of, plan_ids_of, topology_of
+from harness.pytest_plugin.markers import catches_of, control_of, plan_ids_of, topology_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,6 +80,7 @@ def finished_test(item: pytest.Item, journal: Journal) -> Finished:
         durations_s={phase: round(seconds, 6) for phase, seconds in journal.durations_s.items()},
         negative_control=control is not None,
         control=control or "",
+        catches=catches_of(item),
         lab_fault=journal.reason if outcome is Outcome.LAB_FAULT else None,
         skipped=journal.reason if outcome is Outcome.SKIPPED else None,
         message=_message(journal),
