@@ -28,6 +28,10 @@ Flag = Annotated[bool, Field(strict=True)]
 Alpha = Annotated[float, Field(gt=0, le=1024, allow_inf_nan=False)]
 PriorityList = Annotated[list[Priority], Field(max_length=8)]
 Weights = Annotated[list[Positive], Field(min_length=8, max_length=8)]
+DscpMap = Annotated[list[Priority], Field(min_length=64, max_length=64)]
+
+ONLY_WHEN_GIVEN = frozenset({"dscp_map"})
+"""Keys that a job does not have when nobody sets them: what devices do by themselves."""
 
 
 def check_thresholds(kmin: int, kmax: int) -> None:
@@ -305,6 +309,7 @@ class SwitchBlock(Block):
     pfc: SwitchPfcBlock = SwitchPfcBlock()
     scheduler: SchedulerBlock = SchedulerBlock()
     ecmp: EcmpBlock = EcmpBlock()
+    dscp_map: DscpMap | None = None
 
 
 B = TypeVar("B", bound=Block)
@@ -327,7 +332,9 @@ def _plain(block: Block, *, only_set: bool) -> Json:
     Pydantic would go by the declared class, which for a chosen block (cc, wire) is a base without keys.
     """
     names = [name for name in type(block).model_fields if not only_set or name in block.model_fields_set]
-    return {name: _plain_value(getattr(block, name), only_set) for name in names}
+    values = {name: _plain_value(getattr(block, name), only_set) for name in names}
+    absent = {name for name in ONLY_WHEN_GIVEN if values.get(name) is None}
+    return {name: value for name, value in values.items() if name not in absent}
 
 
 def _plain_value(value: object, only_set: bool) -> object:

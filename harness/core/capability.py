@@ -21,6 +21,8 @@ class Capability(Enum):
     """Receivers send congestion notification packets."""
     ETS = "ets"
     """Bandwidth can be shared between priorities by weight."""
+    DSCP_MAP = "dscp_map"
+    """Switches sort packets into priorities by a map of the scenario."""
     BUFFER_CONFIG = "buffer_config"
     """Buffer sizes, thresholds and headroom of switches can be set."""
     PFC_WATCHDOG = "pfc_watchdog"

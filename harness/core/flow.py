@@ -81,14 +81,18 @@ _RANGES: dict[str, tuple[int, int]] = {
     "recv_depth": (0, 2**31 - 1),
     "recv_repost_ps": (0, 2**63 - 1),
 }
-_RANGES_OR_NONE: dict[str, tuple[int, int]] = {"flow_label": (0, 2**20 - 1), "udp_sport": (0, 2**16 - 1)}
+_RANGES_OR_NONE: dict[str, tuple[int, int]] = {
+    "flow_label": (0, 2**20 - 1),
+    "udp_sport": (0, 2**16 - 1),
+    "dscp": (0, 63),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
     """Messages from one host port to another; the fields are those of docs/job-format.md, in its base units.
 
-    `verbs` and `reduce` are for hosts alone.
+    `verbs` and `reduce` are for hosts alone. `dscp` None is that of the priority.
 
     `messages` 0 sends until the end of the scenario. `after` names flows that must be complete at this
     flow's source first. `rate_bps` 0 is line rate; `window_bytes`, `max_outstanding` and
@@ -118,6 +122,7 @@ class Flow:
     arrivals: Arrivals = Arrivals.FIXED
     flow_label: int | None = None
     udp_sport: int | None = None
+    dscp: int | None = None
     recv_depth: int = 0
     recv_repost_ps: Picoseconds = 0
     verbs: VerbsOptions | None = None
@@ -154,9 +159,11 @@ class Flow:
     def to_job(self) -> dict[str, object]:
         """Return the flow as docs/job-format.md writes it.
 
-        Every key is present but `verbs` and `reduce`, which only hosts know.
+        Every key is present but three, which are there only when given: `dscp`, and `verbs` and `reduce`,
+        which only hosts know.
         """
-        job: dict[str, object] = {key: getattr(self, key) for key in FLOW_KEYS if key not in _HOST_KEYS}
+        skipped = (*_HOST_KEYS, *(("dscp",) if self.dscp is None else ()))
+        job: dict[str, object] = {key: getattr(self, key) for key in FLOW_KEYS if key not in skipped}
         job.update(verb=self.verb.value, transport=self.transport.value, arrivals=self.arrivals.value)
         job["after"] = list(self.after)
         for key in _HOST_KEYS:

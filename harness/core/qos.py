@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from harness.core.blocks import ALGORITHMS, Alpha, Count, Flag, Json, Positive, check_thresholds
 from harness.core.errors import ConfigError, suggestion
@@ -323,9 +323,32 @@ class Nic:
         }
 
 
+def _dscp_map(value: object) -> dict[int, int] | None:
+    """Accept {DSCP: priority}, with the code points that differ from the default; JSON has text for keys."""
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise ConfigError("not a mapping of DSCP to priority", value=value, hint="write {26: 3, 46: 5}")
+    read = {int(key) if _is_number(key) else key: priority for key, priority in value.items()}
+    for dscp, priority in read.items():
+        if type(dscp) is not int or not 0 <= dscp <= 63:
+            raise ConfigError("there is no such DSCP", value=dscp, hint="code points are 0 to 63")
+        if type(priority) is not int or not 0 <= priority <= 7:
+            raise ConfigError("there is no such priority", value=priority, hint="priorities are 0 to 7")
+    return dict(sorted(read.items()))
+
+
+def _is_number(key: object) -> bool:
+    return isinstance(key, str) and key.isdecimal()
+
+
 @model
 class Qos:
-    """Everything set on NICs and switches for a run; None leaves the job's default."""
+    """Everything set on NICs and switches for a run; None leaves the job's default.
+
+    `dscp_map` says into which priority switches sort a DSCP; code points that it does not name go by their
+    upper three bits (RFC 2474, section 4.2.2).
+    """
 
     pfc: Pfc | None = None
     ecn: Ecn | None = None
@@ -336,6 +359,11 @@ class Qos:
     ack: Ack | None = None
     nic: Nic | None = None
     ecmp: Ecmp | None = None
+    dscp_map: Annotated[
+        Mapping[int, int] | None,
+        PlainValidator(_dscp_map, json_schema_input_type=dict[int, int] | None),
+        PlainSerializer(lambda given: given, return_type=dict[Any, int] | None),
+    ] = None
 
     def to_nic(self) -> Json:
         """Return the keys of the job's `nic` block that this sets."""
@@ -371,6 +399,8 @@ class Qos:
             block["buffer"] = self.buffer.to_switch()
         if self.ecmp is not None:
             block["ecmp"] = {"mode": self.ecmp.mode, "seed": self.ecmp.seed}
+        if self.dscp_map is not None:
+            block["dscp_map"] = [self.dscp_map.get(dscp, dscp >> 3) for dscp in range(64)]
         return block
 
 

@@ -24,12 +24,11 @@ from pydantic import Field, TypeAdapter, model_validator
 
 from harness.core.errors import ConfigError, suggestion
 from harness.core.topology import NodeKind, Topology
-from harness.core.units import MS, Duration
+from harness.core.units import MS, Dscp, Duration
 from harness.core.validation import check_name, model
 from harness.core.yamlio import load_yaml, validate
 
 TcpPort = Annotated[int, Field(ge=1, le=65535, strict=True)]
-Dscp = Annotated[int, Field(ge=0, le=63, strict=True)]
 
 MAY_DISTURB = "ROCE_I_OWN_THIS_FABRIC"
 """Environment variable: 1 allows what disturbs others on a real fabric (BMWG: never on a production network)."""

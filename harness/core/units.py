@@ -280,6 +280,9 @@ Picoseconds = Annotated[int, BeforeValidator(_bare_duration), _bare_schema("dura
 Priority = Annotated[int, Field(ge=0, le=7, strict=True)]
 """An 802.1Q priority, 0 to 7."""
 
+Dscp = Annotated[int, Field(ge=0, le=63, strict=True)]
+"""A differentiated services code point (RFC 2474), 0 to 63."""
+
 
 def _priorities(value: object) -> frozenset[int]:
     if not isinstance(value, list | tuple | set | frozenset):

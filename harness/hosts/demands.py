@@ -43,6 +43,7 @@ DISTURBING = frozenset({
     Capability.PFC,
     Capability.PFC_WATCHDOG,
     Capability.ETS,
+    Capability.DSCP_MAP,
     Capability.BUFFER_CONFIG,
     Capability.ECMP_CONFIG,
 })  # fmt: skip
@@ -119,6 +120,8 @@ def _of_qos(scenario: Scenario, job: Mapping[str, Any]) -> Iterator[Demand]:
         yield "switch.ecn", Capability.ECN
     if scenario.qos.ets is not None:
         yield "qos.ets", Capability.ETS
+    if any("dscp_map" in block for block in switches):
+        yield "switch.dscp_map", Capability.DSCP_MAP
     if scenario.qos.buffer is not None:
         yield "qos.buffer", Capability.BUFFER_CONFIG
     if any(block["ecmp"] != {"mode": "5tuple", "seed": None} for block in switches):

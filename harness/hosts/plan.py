@@ -109,7 +109,9 @@ def _awaited_at_their_target(flows: Mapping[str, Json]) -> set[str]:
 
 def _ends(flow: Json, endpoints: Mapping[str, Endpoint], site: Site, awaited: bool) -> Iterator[End]:
     notify = awaited or flow.get("reduce") is not None
-    tos = site.dscp_of(flow["priority"]) << 2 | (ECT_0 if flow["ect"] else 0)
+    given = flow.get("dscp")
+    dscp = site.dscp_of(flow["priority"]) if given is None else given
+    tos = dscp << 2 | (ECT_0 if flow["ect"] else 0)
     for role, other in (("src", "dst"), ("dst", "src")):
         place = endpoints[flow[role]]
         ident = f"{flow['name']}/{role}"

@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.core.errors import ConfigError, suggestion
 from harness.core.flow import MAX_FLOWS, MAX_MESSAGE_BYTES, Arrivals, Flow, Pattern, Transport, Verb
-from harness.core.units import Bytes, Duration, Priority, Rate
+from harness.core.units import Bytes, Dscp, Duration, Priority, Rate
 from harness.core.validation import model
 from harness.core.verbs import Reduce, VerbsOptions
 
@@ -66,13 +66,14 @@ class Traffic:
 
     `start` is when flows begin, `jitter` a uniform random extra of at most that much per flow. `rate` paces
     each QP in wire bits (0: line rate), `window` and `max_outstanding` bound what is in flight per QP (0: no
-    bound). `verbs` says how hosts make work requests of it. `name` starts the names of the flows; it is the
-    pattern's own when empty.
+    bound). `dscp` None is that of the priority. `verbs` says how hosts make work requests of it. `name`
+    starts the names of the flows; it is the pattern's own when empty.
     """
 
     verb: Verb = field(default=Verb.WRITE, kw_only=True)
     transport: Transport = field(default=Transport.RC, kw_only=True)
     priority: Priority = field(default=3, kw_only=True)
+    dscp: Dscp | None = field(default=None, kw_only=True)
     ect: bool = field(default=True, kw_only=True)
     start: Duration = field(default=0, kw_only=True)
     jitter: Duration = field(default=0, kw_only=True)
@@ -101,7 +102,8 @@ class Traffic:
         """Make one flow with the shared fields; `start` ps are added to the pattern's own start."""
         return Flow(
             name=f"{self.prefix}-{name}", src=src, dst=dst, message_bytes=size, verb=self.verb,
-            transport=self.transport, messages=messages, qps=qps, priority=self.priority, ect=self.ect,
+            transport=self.transport, messages=messages, qps=qps, priority=self.priority, dscp=self.dscp,
+            ect=self.ect,
             start_ps=self.start + start + (draw.randint(0, self.jitter) if self.jitter else 0),
             after=tuple(f"{self.prefix}-{other}" for other in after), after_delay_ps=after_delay,
             rate_bps=self.rate, window_bytes=self.window, max_outstanding=self.max_outstanding,

@@ -273,6 +273,29 @@ def test_the_documented_keys_and_defaults_are_the_ones_in_use():
             assert _base(default) == cc[key], f"{algorithm}.{key}"
 
 
+def test_a_dscp_and_a_map_of_them_are_there_only_when_given():
+    """Whoever reads jobs without these words is not asked to know them."""
+    plain, told = job_of(Flows([flow("a")])), job_of(Flows([flow("a", dscp=10)]), qos=Qos(dscp_map={10: 5}))
+    assert "dscp" not in plain["flows"][0]
+    assert "dscp_map" not in plain["switch"]
+    assert told["flows"][0]["dscp"] == 10
+    assert told["switch"]["dscp_map"] == [5 if dscp == 10 else dscp >> 3 for dscp in range(64)]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({64: 3}, "no such DSCP"), ({26: 8}, "no such priority"), ([3], "not a mapping of DSCP")],
+)
+def test_a_dscp_map_that_cannot_be_is_refused(given, message):
+    with pytest.raises(ConfigError, match=message):
+        Qos(dscp_map=given)
+
+
+def test_a_dscp_has_six_bits():
+    with pytest.raises(ConfigError, match="0 to 63"):
+        flow("a", dscp=64)
+
+
 def _base(text):
     units = {"µs": 10**6, "Mb/s": 10**6}
     words = text.split()

@@ -82,6 +82,7 @@ qos = st.builds(
     ack=maybe(st.builds(Ack, st.integers(1, 64), maybe(st.integers(0, 7)), st.booleans())),
     nic=maybe(st.builds(Nic, st.sampled_from([1024, 4096]), ack_timeout=st.integers(0, 31), rx_drain=rates)),
     ecmp=maybe(st.builds(Ecmp, st.sampled_from(["spray", "dqpn"]), maybe(st.integers(0, 2**32)))),
+    dscp_map=maybe(st.dictionaries(st.integers(0, 63), st.integers(0, 7))),
 )
 flows = st.builds(
     Flow,
@@ -95,6 +96,7 @@ flows = st.builds(
     rate_bps=rates,
     after=st.tuples(names),
     flow_label=maybe(st.integers(0, 2**20 - 1)),
+    dscp=maybe(st.integers(0, 63)),
 )
 patterns = st.one_of(
     st.lists(flows, min_size=1, max_size=3).map(Flows),

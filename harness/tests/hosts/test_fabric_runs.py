@@ -12,6 +12,7 @@ from harness.core.counters import Counter
 from harness.core.errors import ConfigError
 from harness.core.evidence import is_missing
 from harness.core.flow import Flow, Flows
+from harness.core.qos import Qos
 from harness.core.scenario import Scenario
 from harness.core.units import MB, MS, S
 from harness.core.verbs import VerbsOptions
@@ -197,6 +198,23 @@ def test_traffic_classes_are_those_of_the_site(lab):
     plan = plan_of(job, fabric._rig.endpoints, fabric.site)
     assert plan.ends["pair-0/src"].request["tos"] == 24 << 2 | 2
     assert plan.ends["pair-0/src"].request["gid"]["index"] == 1
+
+
+def test_the_dscp_of_a_flow_wins_over_that_of_the_site(lab):
+    from harness.core.job import compile_job
+    from harness.hosts.plan import plan_of
+
+    fabric = lab.fabric(site=lab.site(dscp={3: 24}))
+    flow = Flow(name="f", src="h1:p0", dst="h2:p0", message_bytes=MB, dscp=10)
+    plan = plan_of(
+        compile_job(Scenario(Flows([flow])), lab.topology, seed=1), fabric._rig.endpoints, fabric.site
+    )
+    assert plan.ends["f/src"].request["tos"] == 10 << 2 | 2
+
+
+def test_a_dscp_map_is_asked_of_a_switch_that_can(lab):
+    with pytest.raises(ConfigError, match="switch.dscp_map: fabric 'lab' does not offer dscp_map"):
+        lab.fabric().run(Scenario(SCENARIO.traffic, qos=Qos(dscp_map={26: 3})))
 
 
 def test_the_capabilities_are_those_of_agents_and_devices(lab):
