@@ -14,6 +14,7 @@ import click
 
 from harness.cli.compare import compare
 from harness.cli.console import EXIT_INTERRUPTED, EXIT_WRONG, complain
+from harness.cli.defects import defects
 from harness.cli.doctor import doctor
 from harness.cli.importing import import_group
 from harness.cli.lab import lab
@@ -30,6 +31,7 @@ Examples:
   roce run scenario.yaml --out results/first      run a scenario on the simulated fabric
   roce import hpcc config.cfg -o scenario.yaml    read a configuration of the HPCC ns-3 simulator
   roce compare reference/ results/first           hold a run against another simulator's output
+  roce defects --quick                            see that the suites notice what is wrong
 
 Suites are run by pytest: pytest suites -n auto
 """
@@ -44,7 +46,7 @@ def cli(debug: bool) -> None:
     """Validate RoCE fabrics: run scenarios, draw topologies, read and compare results."""
 
 
-for _command in (run, topo, schema, import_group, report, compare, doctor, lab):
+for _command in (run, topo, schema, import_group, report, compare, doctor, lab, defects):
     cli.add_command(_command)
 
 

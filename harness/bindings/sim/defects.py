@@ -5,28 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from harness.core.defects import Defect
 from harness.core.errors import ConfigError, SimError, suggestion
 
 PATIENCE_S = 10.0
 """Printing a list takes milliseconds; a program that does not answer is not worth a longer wait."""
-
-
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One way in which devices misbehave.
-
-    Attributes:
-        part: what is defective: `switch`, `nic`, `link` or `counters`.
-        what: what it does, in a phrase.
-    """
-
-    name: str
-    part: str
-    what: str
 
 
 @lru_cache
