@@ -25,8 +25,9 @@ INTRODUCTION = """# Test plan
 Written by `python -m suites.plan_index`; change the tests or `plan.yaml`, not this file.
 
 Each case of the plan is claimed by tests and shown to be able to fail by negative controls: the same measurements with
-one thing broken on purpose, of which at least one must fail. `pytest suites/pfc` runs a family, `pytest suites -k name`
-the tests of that name. How a test is written is told in `docs/writing-tests.md`.
+one thing broken on purpose, of which at least one must fail. Defects of simulated devices prove it once more
+(`docs/defects.md`); those that a test names stand behind its criterion. `pytest suites/pfc` runs a family,
+`pytest suites -k name` the tests of that name. How a test is written is told in `docs/writing-tests.md`.
 """
 
 
@@ -36,7 +37,10 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One test: where it is, what its docstring says, and its markers. `cases` counts its parameters."""
+    """One test: where it is, what its docstring says, and its markers.
+
+    `cases` counts its parameters; `catches` are the defects that it names.
+    """
 
     file: str
     name: str
@@ -46,6 +50,7 @@ class Claim:
     topology: str
     control: str | None
     cases: int
+    catches: tuple[str, ...] = ()
 
 
 def read_suites(folder: Path) -> list[Claim]:
@@ -55,8 +60,14 @@ def read_suites(folder: Path) -> list[Claim]:
 
 
 def read_plan(file: Path) -> dict[str, dict[str, str]]:
-    """Return the cases of plan.yaml: ID to `case` and `source`."""
-    return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
+    """Return the cases of plan.yaml: ID to `case` and `source`; raise PlanError when an ID is there twice."""
+    text = file.read_text(encoding="utf-8")
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    ids = [key.value for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
+    double = sorted({plan_id for plan_id in ids if ids.count(plan_id) > 1})
+    if double:
+        raise PlanError(f"{file.name} has {', '.join(double)} twice")
+    return dict(yaml.safe_load(text))
 
 
 def render(claims: Sequence[Claim], plan: dict[str, dict[str, str]]) -> str:
@@ -125,6 +136,7 @@ def _claim(file: str, node: ast.FunctionDef, marks: Sequence[ast.Call]) -> Claim
         next(_texts(marks, "topology"), ""),
         next(_texts(marks, "negative_control"), None),
         cases,
+        tuple(dict.fromkeys(str(ast.literal_eval(call.args[0])) for call in _named(marks, "catches"))),
     )
 
 
@@ -147,7 +159,12 @@ def _of(claims: Sequence[Claim], plan_id: str) -> list[Claim]:
 
 
 def _mistakes(claims: Sequence[Claim], plan: dict[str, dict[str, str]]) -> Iterator[str]:
+    places = [(claim.file, claim.name) for claim in claims]
+    for file, name in sorted({place for place in places if places.count(place) > 1}):
+        yield f"{file}: {name} is there twice; the first never runs"
     for claim in claims:
+        for plan_id in sorted({each for each in claim.plan_ids if claim.plan_ids.count(each) > 1}):
+            yield f"{claim.file}: {claim.name} names {plan_id} twice"
         if not claim.plan_ids or not claim.criterion:
             yield f"{claim.file}: {claim.name} has no {'docstring' if claim.plan_ids else 'plan ID'}"
         for plan_id in sorted(set(claim.plan_ids) - set(plan)):
@@ -178,7 +195,8 @@ def _section(plan_id: str, entry: dict[str, str], claims: Sequence[Claim]) -> st
 
 def _criterion(claim: Claim) -> str:
     times = f", {claim.cases} cases" if claim.cases > 1 else ""
-    return f"- {claim.criterion} (`{claim.file}`, `{claim.name}`{times})"
+    caught = f" Catches {', '.join(f'`{defect}`' for defect in claim.catches)}." if claim.catches else ""
+    return f"- {claim.criterion} (`{claim.file}`, `{claim.name}`{times}){caught}"
 
 
 if __name__ == "__main__":

@@ -71,6 +71,8 @@ def test_says_any_for_a_test_that_names_no_shape(tmp_path: Path) -> None:
         (SUITE, PLAN, "PFC-07 has no negative control"),
         (SUITE.replace("def test_claim", "def helper") + CONTROL, PLAN, "PFC-07 is claimed by no test"),
         (SUITE + CONTROL, {}, "test_claim names PFC-07, which is not in plan.yaml"),
+        (SUITE + CONTROL + CONTROL, PLAN, "test_control is there twice"),
+        (SUITE + CONTROL.replace('"PFC-07"', '"PFC-07", "PFC-07"'), PLAN, "test_control names PFC-07 twice"),
         (SUITE.replace('@pytest.mark.plan("PFC-07")\n', "") + CONTROL, PLAN, "test_claim has no plan ID"),
         (
             SUITE.replace('    """Nothing is lost."""', "    pass") + CONTROL,
@@ -78,13 +80,28 @@ def test_says_any_for_a_test_that_names_no_shape(tmp_path: Path) -> None:
             "test_claim has no docstring",
         ),
     ],
-    ids=["no control", "no claim", "unknown ID", "no ID", "no criterion"],
+    ids=["no control", "no claim", "unknown ID", "a test twice", "an ID twice", "no ID", "no criterion"],
 )
 def test_refuses_a_plan_that_is_not_whole(
     tmp_path: Path, text: str, plan: dict[str, dict[str, str]], message: str
 ) -> None:
     with pytest.raises(plan_index.PlanError, match=message):
         plan_index.render(suites(tmp_path, text), plan)
+
+
+def test_shows_the_defects_that_a_test_names(tmp_path: Path) -> None:
+    catching = SUITE.replace("def test_claim", '@pytest.mark.catches("pfc_ignored", "drops")\ndef test_claim')
+    text = plan_index.render(suites(tmp_path, catching + CONTROL), PLAN)
+    assert "`test_claim`, 6 cases) Catches `pfc_ignored`." in text
+
+
+def test_refuses_an_id_that_is_twice_in_the_plan(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        "PFC-07: {case: a, source: b}\nPFC-08: {case: a, source: b}\nPFC-07: {case: c, source: d}\n"
+    )
+    with pytest.raises(plan_index.PlanError, match=r"plan\.yaml has PFC-07 twice"):
+        plan_index.read_plan(plan)
 
 
 def test_says_when_the_index_is_stale(
