@@ -47,6 +47,46 @@ def max_load_ratio(paths: int, flows: int) -> float:
     return expected_max_load(paths, flows) * paths / flows
 
 
+def fullest_path_limit(paths: int, flows: int, chance: float) -> int:
+    """Most flows on the fullest of n paths: a fair hash of k flows passes it with a probability below `chance`."""
+    _check(paths, flows)
+    pmf = _poisson_pmf(flows / paths, flows)
+    whole = _power_coefficient(pmf, paths, flows)
+    for bound in range(-(-flows // paths), flows):
+        if 1 - _power_coefficient(pmf[: bound + 1], paths, flows) / whole < chance:
+            return bound
+    return flows
+
+
+def emptiest_path_limit(paths: int, flows: int, chance: float) -> int:
+    """Fewest flows on the emptiest of n paths: a fair hash of k flows falls below it with a probability below `chance`.
+
+    One path carries a binomial number; the n paths together fall below a bound at most n times as often.
+    """
+    _check(paths, flows)
+    below = 0.0
+    for count in range(flows + 1):
+        below += math.comb(flows, count) * (1 / paths) ** count * (1 - 1 / paths) ** (flows - count)
+        if paths * below >= chance:
+            return count
+    return flows
+
+
+def least_distinct(values: int, draws: int, chance: float) -> int:
+    """Fewest different values among `draws` fair ones of `values`: fewer come with a probability below `chance`.
+
+    Draws that repeat an earlier value are about Poisson with the mean number of equal pairs, k (k - 1) / 2n.
+    """
+    _check(values, draws)
+    mean = draws * (draws - 1) / (2 * values)
+    tail, term, repeats = 1 - math.exp(-mean), math.exp(-mean), 0
+    while tail >= chance and repeats < draws - 1:
+        repeats += 1
+        term *= mean / repeats
+        tail -= term
+    return draws - repeats
+
+
 def effective_paths(first_tier: int, second_tier: int) -> int:
     """Second-tier paths that flows of one first-tier bucket reach when both tiers hash with one seed."""
     return second_tier // math.gcd(first_tier, second_tier)

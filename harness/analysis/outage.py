@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from harness.core.evidence import Missing
 from harness.core.flow_results import Known
 from harness.core.result import RunResult
+from harness.core.series import Series
 
 
 def longest_outage_ps(result: RunResult) -> Known:
@@ -24,6 +27,37 @@ def longest_outage_ps(result: RunResult) -> Known:
     if len(told) < len(downs) + len(ups):
         return Missing("a link event was not carried out")
     return max(told[len(downs) :]) - min(told[: len(downs)])
+
+
+def outages_seen(result: RunResult, flow: str, longer_ps: int) -> Known:
+    """Return how often the goodput of a flow stood at 0 for longer than `longer_ps`, between its first and last byte.
+
+    Missing when the series was not recorded, has nothing of the flow, or is too coarse to tell.
+    """
+    spans = _silences_ps(result.series["goodput_bps"], flow, longer_ps)
+    return spans if isinstance(spans, Missing) else sum(span > longer_ps for span in spans)
+
+
+def longest_silence_ps(result: RunResult, flow: str) -> Known:
+    """Return the longest time in ps that the goodput of a flow stood at 0, between its first and last byte."""
+    spans = _silences_ps(result.series["goodput_bps"], flow)
+    return spans if isinstance(spans, Missing) else max(spans, default=0)
+
+
+def _silences_ps(series: Series, flow: str, wanted_ps: int | None = None) -> list[int] | Missing:
+    """Lengths of the runs of samples without goodput, in ps; a sample stands for the interval that it ends."""
+    if series.missing is not None:
+        return series.missing
+    if flow not in series.columns:
+        return Missing(f"series {series.name} has no column {flow!r}")
+    moving = np.flatnonzero(series.column(flow) > 0)
+    if not moving.size:
+        return Missing(f"flow {flow} delivered nothing")
+    times = series.time_ps[moving]
+    step = int(np.min(np.diff(series.time_ps))) if series.time_ps.size > 1 else 0
+    if wanted_ps is not None and 2 * step > wanted_ps:
+        return Missing(f"samples {step} ps apart cannot tell an outage of {wanted_ps} ps")
+    return [int(gap) - step for gap in np.diff(times)]
 
 
 def _events(result: RunResult) -> list[dict[str, Any]]:
