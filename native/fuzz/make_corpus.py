@@ -173,6 +173,7 @@ def switch(rng: random.Random) -> JsonObject:
         },
         "scheduler": scheduler(rng),
         "ecmp": {"mode": rng.choice(["5tuple", "dqpn", "spray", "hpcc"]), "seed": rng.choice([None, 7])},
+        "dscp_map": rng.choice([None, [rng.randrange(8) for _ in range(64)]]),
     }
 
 
@@ -215,6 +216,7 @@ def flow(index: int, hosts: int, rng: random.Random) -> JsonObject:
         "messages": rng.randint(1, 5),
         "qps": rng.randint(1, 4),
         "priority": 3,
+        "dscp": rng.choice([None, 0, 26, 63]),
         "ect": True,
         "start_ps": rng.choice([0, 10**6]),
         "after": [f"f{index - 1}"] if index > 0 else [],
@@ -288,6 +290,7 @@ def job(rng: random.Random) -> JsonObject:
         "sample_every_ps": 10_000_000,
         "output_dir": "out",
         "trace": rng.sample(["cc", "pfc", "drop", "mark"], rng.randint(0, 4)),
+        "defects": rng.sample(["marking_off", "silent_drop", "nak_storm"], rng.randint(0, 3)),
         "time": rng.choice([{"model": "exact"}, {"model": "ns3", "resolution_ps": 1000}]),
         "wire": wire,
         "nic": nic(rng),

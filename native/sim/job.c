@@ -33,6 +33,7 @@ static const struct job_field job_fields[] = {
     JOB_U64("sample_every_ps", JOB, sample_every_ps, 0, 0, JOB_MAX_PS),
     JOB_STRING_OR_NULL("output_dir", JOB, output_dir),
     JOB_CUSTOM("trace", JOB, trace, read_trace),
+    JOB_CUSTOM("defects", JOB, defects, job_read_defects),
     JOB_SKIP("time"),
     JOB_SKIP("wire"),
     JOB_SKIP("nic"),

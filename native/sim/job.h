@@ -10,7 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PRIO_COUNT = 8 };
+enum { PRIO_COUNT = 8, DSCP_COUNT = 64 };
+
+/* The priority a DSCP belongs to by default: its class selector. */
+#define DSCP_DEFAULT_PRIORITY(dscp) ((dscp) >> 3)
+
+/* The DSCP that a priority is sent with by default. */
+extern const uint8_t dscp_of_priority[PRIO_COUNT];
 
 enum job_limits { /* absurd counts are refused before any memory is asked for */
   JOB_MAX_NODES = 65536,
@@ -128,6 +134,7 @@ struct switch_cfg {
   struct sched_cfg sched;
   enum ecmp_mode ecmp_mode;
   int64_t ecmp_seed; /* -1: node index */
+  uint8_t dscp_map[DSCP_COUNT]; /* priority of each DSCP */
 };
 
 struct job_node {
@@ -158,7 +165,7 @@ struct job_flow {
   enum verb verb;
   enum transport transport;
   uint64_t message_bytes, messages; /* messages 0: until the end of the run */
-  uint32_t qps, priority;
+  uint32_t qps, priority, dscp;
   bool ect;
   uint64_t start_ps, after_delay_ps;
   uint32_t n_after, *after; /* flow indices; acyclic */
@@ -200,6 +207,7 @@ struct job {
   uint64_t duration_ps, drain_ps, sample_every_ps;
   const char *output_dir; /* NULL: none */
   uint32_t trace;         /* enum trace_bits */
+  uint64_t defects;       /* bits of enum defect */
   enum time_model time_model;
   uint64_t resolution_ps;
   struct wire_cfg wire;

@@ -20,6 +20,9 @@ static const struct job_choice transports[] = {
     {"rc", TRANSPORT_RC}, {"uc", TRANSPORT_UC}, {"ud", TRANSPORT_UD}, {NULL, 0}};
 static const struct job_choice arrivals[] = {{"fixed", ARRIVE_FIXED}, {"poisson", ARRIVE_POISSON}, {NULL, 0}};
 
+/* Best effort, CS1, CS2, AF31, AF41, EF, CS6, CS7: code points of RFC 2474, 2597 and 3246 in their class selector. */
+const uint8_t dscp_of_priority[PRIO_COUNT] = {0, 8, 16, 26, 34, 46, 48, 56};
+
 static bool read_flow_name(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value,
                            void *out)
 {
@@ -36,6 +39,7 @@ static const struct job_field flow_fields[] = {
     JOB_U64("messages", FLOW, messages, 1, 0, MAX_FLOW_BYTES),
     JOB_U32("qps", FLOW, qps, 1, 1, JOB_MAX_QPS),
     JOB_U32("priority", FLOW, priority, 3, 0, PRIO_COUNT - 1),
+    JOB_I32_OR_NULL("dscp", FLOW, dscp, 0, DSCP_COUNT - 1),
     JOB_BOOL("ect", FLOW, ect, true),
     JOB_U64("start_ps", FLOW, start_ps, 0, 0, JOB_MAX_PS),
     JOB_SKIP("after"),
@@ -162,6 +166,9 @@ static bool read_flow(struct job_ctx *ctx, const struct job_where *where, const 
   job_defaults(&flow_table, flow);
   if (!job_read(ctx, where, value, &flow_table, flow)) {
     return false;
+  }
+  if (flow->dscp >= DSCP_COUNT) { /* not given */
+    flow->dscp = dscp_of_priority[flow->priority];
   }
   int64_t before = namemap_add(&ctx->flows, flow->name, strlen(flow->name), ctx->job->n_flows);
   if (before != NAMEMAP_NONE) {

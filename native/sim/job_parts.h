@@ -24,6 +24,9 @@ bool job_check_scheduler(struct job_ctx *ctx, const struct job_where *where, con
                          const struct sched_cfg *sched);
 extern const struct job_choice job_pfc_modes[];
 
+/* job_defects.c: the list of names, into the mask of struct job. */
+job_custom_fn job_read_defects;
+
 /* Each reads one list of the job: job_nodes.c, job_links.c, job_flows.c, job_after.c, job_events.c. */
 bool job_read_nodes(struct job_ctx *ctx, const struct json_value *list);
 bool job_read_links(struct job_ctx *ctx, const struct json_value *list);

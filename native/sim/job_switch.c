@@ -39,7 +39,7 @@ static const struct job_field profile_fields[] = {
 };
 static const struct job_table profile_table = JOB_TABLE("an ecn profile", profile_fields);
 
-static job_custom_fn read_profiles, read_ecn, read_watchdog;
+static job_custom_fn read_profiles, read_ecn, read_watchdog, read_dscp_map;
 
 static const struct job_field ecn_fields[] = {
     JOB_PRIORITIES("priorities", ECN, mask, PRIORITY_3),
@@ -81,17 +81,52 @@ static const struct job_table ecmp_table = JOB_TABLE("ecmp", ecmp_fields);
 static const struct job_field switch_fields[] = {
     JOB_OBJECT("buffer", &buffer_table),       JOB_CUSTOM("ecn", SW, ecn, read_ecn), JOB_OBJECT("pfc", &pfc_table),
     JOB_OBJECT("scheduler", &scheduler_table), JOB_OBJECT("ecmp", &ecmp_table),
+    JOB_CUSTOM("dscp_map", SW, dscp_map, read_dscp_map),
 };
 static const struct job_table switch_table = JOB_TABLE("switch", switch_fields);
+
+static void default_dscp_map(uint8_t map[DSCP_COUNT])
+{
+  for (unsigned dscp = 0; dscp < DSCP_COUNT; dscp++) {
+    map[dscp] = (uint8_t)DSCP_DEFAULT_PRIORITY(dscp);
+  }
+}
 
 void job_switch_defaults(struct switch_cfg *sw)
 {
   memset(sw, 0, sizeof *sw);
   job_defaults(&switch_table, sw);
   job_defaults(&watchdog_table, &sw->pfc.watchdog);
+  default_dscp_map(sw->dscp_map);
   for (int i = 0; i < PRIO_COUNT; i++) {
     sw->sched.weight[i] = 1;
   }
+}
+
+/* Null is the default map. */
+static bool read_dscp_map(struct job_ctx *ctx, const struct job_where *where, const struct json_value *value, void *out)
+{
+  uint8_t *map = out;
+  if (value->type == JSON_NULL) {
+    default_dscp_map(map);
+    return true;
+  }
+  if (!job_expect(ctx, where, value, JSON_ARRAY)) {
+    return false;
+  }
+  if (value->count != DSCP_COUNT) {
+    return job_fail(ctx, where, value, "must have %d priorities, one for each DSCP, has %u", DSCP_COUNT,
+                    (unsigned)value->count);
+  }
+  size_t dscp = 0;
+  for (const struct json_value *element = value->first; element != NULL; element = element->next, dscp++) {
+    uint64_t priority = 0;
+    if (!job_integer(ctx, JOB_INDEX(where, dscp), element, 0, PRIO_COUNT - 1, &priority)) {
+      return false;
+    }
+    map[dscp] = (uint8_t)priority;
+  }
+  return true;
 }
 
 /* Null switches the watchdog off and forgets its times. */

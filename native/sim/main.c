@@ -20,8 +20,9 @@ static const char usage[] =
     "Simulates RDMA traffic on an Ethernet fabric, packet by packet. The job and result formats are\n"
     "described in docs/job-format.md. Progress goes to standard error as JSON lines.\n"
     "\n"
-    "  --version   print the version and exit\n"
-    "  --help      print this and exit\n"
+    "  --list-defects  print the defects that a job can ask for, as JSON, and exit\n"
+    "  --version       print the version and exit\n"
+    "  --help          print this and exit\n"
     "\n"
     "Exit status: 0 the run is good, 1 the run failed, 2 the job is bad.\n";
 
@@ -148,8 +149,26 @@ static int run(void)
   return code;
 }
 
+static int list_defects(void)
+{
+  struct jsonw w;
+  jsonw_init(&w, stdout);
+  jsonw_begin_array(&w);
+  for (int i = 0; i < DEFECT_COUNT; i++) {
+    jsonw_begin_object(&w);
+    jsonw_member_string(&w, "name", defect_info[i].name);
+    jsonw_member_string(&w, "part", defect_info[i].part);
+    jsonw_member_string(&w, "what", defect_info[i].what);
+    jsonw_end_object(&w);
+  }
+  jsonw_end_array(&w);
+  return jsonw_finish(&w) == 0 ? EXIT_GOOD : EXIT_RUN_FAILED;
+}
+
 int main(int argc, char **argv)
 {
+  if (argc == 2 && strcmp(argv[1], "--list-defects") == 0)
+    return list_defects();
   if (argc == 2 && strcmp(argv[1], "--version") == 0) {
     printf("roce-sim %s\n", ROCE_SIM_VERSION);
     return EXIT_GOOD;

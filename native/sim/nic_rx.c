@@ -34,10 +34,14 @@ static struct packet *reply(struct sim *s, uint32_t side, enum packet_kind kind,
   uint32_t i = packet_new(s);
   if (i == NIL)
     return NULL;
-  uint32_t prio = kind == PKT_CNP ? cfg->cnp_priority : cfg->ack_priority >= 0 ? (uint32_t)cfg->ack_priority : sd->prio;
+  uint8_t prio = sd->prio, dscp = sd->dscp;
+  if (kind == PKT_CNP || cfg->ack_priority >= 0) {
+    prio = (uint8_t)(kind == PKT_CNP ? cfg->cnp_priority : (uint32_t)cfg->ack_priority);
+    dscp = dscp_of_priority[prio];
+  }
   struct packet *k = &s->packets[i];
   *k = (struct packet){.psn = psn, .side = other_side(side), .dst_port = sd->peer_port, .hash = sd->hash, .in_port = NIL,
-                       .bytes = control_bytes(s, kind), .kind = (uint8_t)kind, .prio = (uint8_t)prio};
+                       .bytes = control_bytes(s, kind), .kind = (uint8_t)kind, .prio = prio, .dscp = dscp};
   s->made_packets++;
   s->made_bytes += k->bytes;
   nic_queue_control(s, &s->nics[sd->nic], i);

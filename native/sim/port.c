@@ -283,6 +283,14 @@ static bool is_hit_by_bit_error(struct sim *s, const struct port *p, const struc
   return rng_double(&s->rng) >= all_good;
 }
 
+/* A switch sorts by its map; a host counts by the class selector, as NICs that trust DSCP do by default. */
+static uint8_t classify(const struct sim *s, const struct port *p, uint8_t dscp)
+{
+  if (!p->is_switch)
+    return (uint8_t)DSCP_DEFAULT_PRIORITY(dscp);
+  return s->switches[s->switch_of_node[p->node]].cfg->dscp_map[dscp];
+}
+
 /* A frame has come off the link. */
 void port_deliver(struct sim *s, uint32_t port, uint32_t pkt)
 {
@@ -302,6 +310,8 @@ void port_deliver(struct sim *s, uint32_t port, uint32_t pkt)
     receive_pfc(s, port, pkt);
     return;
   }
+  if (s->classifies)
+    k->prio = classify(s, p, k->dscp);
   struct lane *l = &p->lane[k->prio];
   l->rx_packets++;
   l->rx_bytes += k->bytes;

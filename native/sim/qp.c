@@ -495,6 +495,7 @@ uint32_t qp_next_packet(struct sim *s, uint32_t side)
   k->dst_port = sd->peer_port;
   k->hash = sd->hash;
   k->prio = sd->prio;
+  k->dscp = sd->dscp;
   if (sd->sends_requests)
     next_request(s, sd, k);
   else

@@ -384,6 +384,18 @@ static void write_conservation(const struct sim *s, struct jsonw *w)
   jsonw_end_object(w);
 }
 
+/* Only when there are any: a healthy fabric has no such key. */
+static void write_defects(const struct sim *s, struct jsonw *w)
+{
+  if (s->defects == 0)
+    return;
+  jsonw_member_array(w, "defects");
+  for (int i = 0; i < DEFECT_COUNT; i++)
+    if (has_defect(s, (enum defect)i))
+      jsonw_string(w, defect_info[i].name);
+  jsonw_end_array(w);
+}
+
 static void write_head(const struct sim *s, struct jsonw *w)
 {
   bool failed = s->out_of_memory || s->output_error[0] != '\0' || s->n_violations > 0;
@@ -397,6 +409,7 @@ static void write_head(const struct sim *s, struct jsonw *w)
   jsonw_member_string(w, "name", s->job->name);
   jsonw_member_u64(w, "seed", s->job->seed);
   jsonw_end_object(w);
+  write_defects(s, w);
   jsonw_member_string(w, "ended", failed ? "error" : s->ended);
   write_error(s, w);
   jsonw_member_u64(w, "end_ps", sim_end_ps(s));

@@ -222,6 +222,7 @@ static bool set_up_side(struct sim *s, uint32_t side, uint32_t flow, uint32_t po
   sd->flow = flow;
   sd->peer_port = peer_port;
   sd->prio = (uint8_t)j->priority;
+  sd->dscp = (uint8_t)j->dscp;
   sd->sends_requests = requester && reads;
   sd->messages_total = j->messages > 0 ? j->messages : UINT64_MAX;
   sd->message_end = f->packets_per_message;
@@ -328,6 +329,35 @@ static bool set_up_senders(struct sim *s)
   return true;
 }
 
+/* Notes into which priority a switch sorts the packets that hosts send in `prio` with a DSCP. */
+static void note_class(struct sim *s, const uint8_t map[DSCP_COUNT], uint8_t dscp, uint8_t prio)
+{
+  s->classifies = s->classifies || map[dscp] != prio || DSCP_DEFAULT_PRIORITY(dscp) != prio;
+  s->used_prios |= (uint8_t)(1u << map[dscp]);
+}
+
+/* `hosts`: the priorities in use at hosts. ACKs and CNPs have the DSCP of theirs, data may have another. */
+static void note_map(struct sim *s, const uint8_t map[DSCP_COUNT], uint8_t hosts)
+{
+  for (uint8_t prio = 0; prio < PRIO_COUNT; prio++)
+    if (hosts & 1u << prio)
+      note_class(s, map, dscp_of_priority[prio], prio);
+  for (uint32_t i = 0; i < s->job->n_flows; i++)
+    note_class(s, map, (uint8_t)s->job->flows[i].dscp, (uint8_t)s->job->flows[i].priority);
+}
+
+/* Whether anything is ever sorted into another priority than the host's, and into which ones. */
+static void set_up_classes(struct sim *s)
+{
+  const struct job *job = s->job;
+  uint8_t hosts = s->used_prios;
+  for (uint32_t i = 0; i < s->n_switches; i++)
+    note_map(s, s->switches[i].cfg->dscp_map, hosts);
+  for (uint32_t i = 0; i < job->n_events; i++)
+    if (job->events[i].kind == EV_QOS && job->nodes[job->events[i].node].is_switch)
+      note_map(s, job->events[i].sw->dscp_map, hosts);
+}
+
 struct pair_key {
   uint64_t hosts;
   uint32_t flow;
@@ -417,6 +447,7 @@ static bool set_up(struct sim *s)
   s->sample_slot = evq_add_slot(s->q, SIM_SAMPLE, 0);
   if (!set_up_flows(s) || !set_up_senders(s) || !number_pairs(s) || !route_compute(s))
     return false;
+  set_up_classes(s);
   for (uint32_t i = 0; i < s->n_switches; i++)
     switch_configure(s, &s->switches[i]);
   for (uint32_t i = 0; i < s->job->n_flows; i++)
@@ -433,6 +464,7 @@ struct sim *sim_new(const struct job *job)
     return NULL;
   s->job = job;
   s->free_packet = NIL;
+  s->defects = job->defects;
   rng_seed(&s->rng, job->seed);
   if (!set_up(s)) {
     sim_free(s);

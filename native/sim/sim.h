@@ -21,6 +21,7 @@
 #include "../common/npy.h"
 #include "../common/rng.h"
 #include "cc.h"
+#include "defect.h"
 #include "evq.h"
 #include "job.h"
 
@@ -71,7 +72,7 @@ struct packet {
   uint32_t in_port; /* port it entered the current switch by */
   uint16_t bytes; /* frame, without preamble and gap */
   uint16_t payload;
-  uint8_t kind, prio, flags, pad;
+  uint8_t kind, prio, flags, dscp; /* prio: at hosts that of the flow, in a switch that of the DSCP there */
   uint32_t pad2;
 };
 
@@ -225,7 +226,7 @@ struct side {
   uint32_t index_in_message; /* of psn_next */
   uint32_t nic, sender; /* host port machinery, sender number there */
   uint32_t flow, peer_port, hash;
-  uint8_t state, prio;
+  uint8_t state, prio, dscp;
   bool ready, paced, sends_requests;
   const struct cc_ops *cc_ops;
   struct sack_map *sacked, *arrived; /* selective repeat, of what is sent and of what is received */
@@ -331,6 +332,8 @@ struct sim {
   uint32_t next_job_event, job_event_slot;
   struct rng rng;
   uint8_t used_prios;
+  bool classifies;         /* some DSCP belongs to another priority than that of its flow */
+  uint64_t defects;        /* bits of enum defect */
   bool stopping;           /* duration reached: senders send nothing new */
   bool done;               /* until done: all flows complete */
   bool out_of_memory;
@@ -507,6 +510,11 @@ static inline uint32_t fifo_pop(struct sim *s, struct fifo *f)
   uint32_t i = f->head;
   f->head = s->packets[i].next;
   return i;
+}
+
+static inline bool has_defect(const struct sim *s, enum defect defect)
+{
+  return (s->defects & defect_bit(defect)) != 0;
 }
 
 static inline uint64_t max_u64(uint64_t a, uint64_t b)
