@@ -18,7 +18,9 @@ from reports.terminal import TerminalReporter
 
 def test_formats_are_found_by_name() -> None:
     assert {"html", "json", "terminal"} <= set(reporter.names())
-    with pytest.raises(ConfigError, match=r"unknown report format \(value 'pdf'\); there are html, json"):
+    with pytest.raises(
+        ConfigError, match=r"unknown report format \(value 'pdf'\); there are bounds, html, json"
+    ):
         reporter.load("pdf")
 
 
