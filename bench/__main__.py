@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import control_plane, published
+from bench import control_plane, published, verdicts
 from bench.cases import Case, growth_cases, job, published_cases
 from bench.measure import BenchError, Speed, measure
 from bench.protocols import Protocol, all_protocols, reference
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == ["control-plane"]:
         return control_plane.main(words[1:])
+    if words[:1] == ["verdicts"]:
+        return verdicts.main(words[1:])
     options = _options(words)
     # Piped into a file the table must not fold its rows at 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 150)
@@ -46,7 +48,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.epilog = "python -m bench control-plane measures SSH to many hosts instead (see its --help)."
+    parser.epilog = (
+        "python -m bench control-plane measures SSH to many hosts instead, "
+        "python -m bench verdicts runs the suites in several ways and compares (see their --help)."
+    )
     parser.add_argument("--runs", type=int, default=3, help="runs of each job; the median is shown (3)")
     parser.add_argument("--only", metavar="TEXT", help="cases whose key contains TEXT, e.g. perm-256")
     parser.add_argument("--quick", action="store_true", help="the reference protocol only, no growth tables")

@@ -54,8 +54,8 @@ def render(record: RunRecord) -> str:
     """Return the text of the page."""
     bounds = bounds_of(record.tests)
     tests = len({bound.test for bound in bounds})
-    stamp = " SIMULATED." if record.simulated else ""
-    what = f"{count(len(bounds), 'bound')} of {count(tests, 'test')}. Fabric {record.fabric}, seed {record.seed}.{stamp}"
+    where = f"Fabric {record.fabric}, seed {record.seed}.{' SIMULATED.' if record.simulated else ''}"
+    what = f"{count(len(bounds), 'bound')} of {count(tests, 'test')}. {where}"
     lines, file = [INTRODUCTION, what], ""
     for bound in bounds:
         place, _, name = bound.test.partition("::")
