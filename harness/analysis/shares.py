@@ -1,0 +1,38 @@
+"""How far measured rates are from what they should be, and how much a figure varies from run to run.
+
+Sources: the coefficient of variation that the BMWG reporting rules ask for; relative deviation otherwise.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Sequence
+
+from harness.analysis.samples import known
+from harness.core.evidence import Missing
+
+
+def worst_deviation(measured: Iterable[float | Missing], wanted: Sequence[float]) -> float | Missing:
+    """Return the largest |measured / wanted - 1|; Missing when a value is.
+
+    Raises ValueError for lists of different length and for a wanted value that is not above 0.
+    """
+    values = known(measured)
+    if isinstance(values, Missing):
+        return values
+    if len(values) != len(wanted) or not values:
+        raise ValueError(f"{len(values)} measured values do not fit {len(wanted)} wanted ones")
+    if any(not value > 0 for value in wanted):
+        raise ValueError(f"wanted values must be above 0: {list(wanted)}")
+    return max(abs(value / want - 1) for value, want in zip(values, wanted, strict=True))
+
+
+def variation(values: Iterable[float | Missing]) -> float | Missing:
+    """Return the coefficient of variation: the sample's standard deviation over its mean; needs two values."""
+    samples = known(values)
+    if isinstance(samples, Missing):
+        return samples
+    if len(samples) < 2:
+        return Missing("one value does not vary")
+    mean = statistics.fmean(samples)
+    return statistics.stdev(samples) / mean if mean else Missing("the mean is 0")
