@@ -52,6 +52,14 @@ def failed_after_ps(result: RunResult, name: str) -> Known:
     return flow.busy_ps if result.simulated else Missing(f"nobody tells when flow {name} failed")
 
 
+def longest_message_ps(flows: FlowSet) -> Known:
+    """Return the longest time in ps that a message of some flows took; Missing when one of them has no figure."""
+    longest: Known = highest(
+        flow.latency if isinstance(flow.latency, Missing) else flow.latency.max_ps for flow in flows
+    )
+    return longest
+
+
 def start_skew_ps(flows: FlowSet) -> Known:
     """Return the time in ps between the first and the last start of some flows."""
     starts = [flow.start_ps for flow in flows]
