@@ -69,14 +69,14 @@ class Matrix:
         tests: names of all claims that ran, in the order of files; a name has no parameters.
         cases: number of cases by test.
         healthy: what is wrong without any defect: test and outcome; empty when all is well.
-        quick: only tests that declare a defect ran, so that nothing can be said of unproven ones.
+        partial: only some tests or defects were chosen, so that nothing can be said of unproven ones.
     """
 
     tests: tuple[str, ...]
     cases: Mapping[str, int]
     rows: tuple[Row, ...]
     healthy: tuple[tuple[str, str], ...] = ()
-    quick: bool = False
+    partial: bool = False
     seed: int = 1
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -87,8 +87,8 @@ class Matrix:
 
     @property
     def unproven(self) -> tuple[str, ...]:
-        """Tests that no defect of this matrix makes fail; empty for a quick one, which cannot know."""
-        if self.quick:
+        """Tests that no defect of this matrix makes fail; empty for a partial one, which cannot know."""
+        if self.partial:
             return ()
         seen = {test for row in self.rows for test, sight in row.sights.items() if sight.cell is Cell.FAILED}
         return tuple(test for test in self.tests if test not in seen)
@@ -100,7 +100,7 @@ class Matrix:
 
 
 def matrix_of(
-    healthy: RunRecord | None, sessions: Sequence[tuple[Defect, RunRecord]], *, quick: bool = False
+    healthy: RunRecord | None, sessions: Sequence[tuple[Defect, RunRecord]], *, partial: bool = False
 ) -> Matrix:
     """Join a session without defects (None: there was none) and one session for each defect."""
     records = [record for _, record in sessions]
@@ -113,7 +113,7 @@ def matrix_of(
         cases={name: len(cases) for name, cases in claims.items()},
         rows=tuple(_row(defect, record) for defect, record in sessions),
         healthy=_complaints(healthy),
-        quick=quick,
+        partial=partial,
         seed=1 if first is None else first.seed,
         versions={} if first is None else first.versions,
     )

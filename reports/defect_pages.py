@@ -109,7 +109,7 @@ def as_json(matrix: Matrix) -> str:
     document: dict[str, Any] = {
         "format": FORMAT,
         "seed": matrix.seed,
-        "quick": matrix.quick,
+        "partial": matrix.partial,
         "versions": dict(matrix.versions),
         "tests": [{"name": test, "cases": matrix.cases[test]} for test in matrix.tests],
         "defects": [_row_json(row) for row in matrix.rows],

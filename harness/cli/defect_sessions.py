@@ -25,7 +25,7 @@ PATIENCE_S = 1800.0
 """How long one session may take: a hundred times what the suites need on two cores; then it hangs."""
 GRACE_S = 10.0
 """How long a session that is asked to end may take to write its record."""
-SHOWN_LINES = 15
+SHOWN_LINES = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Plan:
     def command(self, defect: str | None) -> list[str]:
         """Return the command of a session; None is the fabric without defects."""
         words = [sys.executable, "-m", "pytest", *map(str, self.targets), "--seed", str(self.seed), "-q"]
-        words += ["-m", "not slow and not negative_control", "-p", "no:cacheprovider", "--tb", "no", "-rN"]
+        words += ["-m", "not slow and not negative_control", "-p", "no:cacheprovider", "--tb", "short"]
         words += ["--record", str(self.place(defect))]
         if defect is not None:
             words += ["--defect", defect, *(["--catching"] if self.quick else [])]

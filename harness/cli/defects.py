@@ -71,7 +71,7 @@ def defects(
     when a test that names it (marker `catches`) fails by the measurement it names. A test that no defect makes fail is
     unproven. Negative controls are left out: they are broken on purpose already.
 
-    Exit code 1 when a defect is not caught, a test is unproven (with all suites and all defects), a marker says what is
+    Exit code 1 when a defect is not caught (by all suites), a test is unproven (by all defects), a marker says what is
     not so, or something is wrong without any defect.
     """
     from harness.bindings.sim import find_simulator
@@ -89,12 +89,12 @@ def defects(
     plan = Plan(_targets(root, families), out, seed, quick=quick, again=not go_on)
     names = [*([] if quick else [None]), *(defect.name for defect in wanted)]
     records = Sessions(plan, jobs, _reporter(len(names))).run(names)
-    matrix = _matrix(wanted, records, quick=quick)
+    matrix = _matrix(wanted, records, partial=quick or bool(chosen))
     _write(matrix, out)
     console = stdout()
     console.print(as_text(matrix), markup=False, soft_wrap=True)
     console.print(f"matrix: {out.absolute() / 'matrix.html'}", markup=False, soft_wrap=True)
-    return EXIT_DIFFERS if _is_bad(matrix, whole=not (families or chosen)) else 0
+    return EXIT_DIFFERS if _is_bad(matrix, all_suites=not families) else 0
 
 
 def _list(known: Sequence[Defect]) -> int:
@@ -149,13 +149,15 @@ def _reporter(sessions: int) -> Done:
     return done
 
 
-def _matrix(wanted: Sequence[Defect], records: dict[str | None, RunRecord | None], *, quick: bool) -> Matrix:
+def _matrix(
+    wanted: Sequence[Defect], records: dict[str | None, RunRecord | None], *, partial: bool
+) -> Matrix:
     from harness.core.record import RunRecord
     from reports.defect_matrix import matrix_of
 
     nothing = RunRecord(run_id="none", started="", fabric="sim", simulated=True)
     sessions = [(defect, records[defect.name] or nothing) for defect in wanted]
-    return matrix_of(records.get(None), sessions, quick=quick)
+    return matrix_of(records.get(None), sessions, partial=partial)
 
 
 def _write(matrix: Matrix, out: Path) -> None:
@@ -166,7 +168,7 @@ def _write(matrix: Matrix, out: Path) -> None:
         write_text(out / f"matrix.{suffix}", text(matrix))
 
 
-def _is_bad(matrix: Matrix, *, whole: bool) -> bool:
-    """A choice of suites or defects leaves some uncaught or unproven by its nature; the whole must not."""
-    amiss = bool(matrix.healthy or matrix.broken_promises)
-    return amiss or (whole and bool(matrix.uncaught or matrix.unproven))
+def _is_bad(matrix: Matrix, *, all_suites: bool) -> bool:
+    """Some suites alone need not catch every defect, but their tests must all be proven and say what is so."""
+    amiss = bool(matrix.healthy or matrix.broken_promises or matrix.unproven)
+    return amiss or (all_suites and bool(matrix.uncaught))

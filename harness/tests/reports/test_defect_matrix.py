@@ -106,8 +106,8 @@ def test_invalid_is_no_proof() -> None:
     assert matrix_of(session(case(FILLS, Outcome.PASS, drops=0)), [(DROP, blind)]).unproven == (FILLS,)
 
 
-def test_a_quick_matrix_knows_nothing_of_unproven_tests() -> None:
-    assert matrix_of(None, [(OFF, MARKING_OFF)], quick=True).unproven == ()
+def test_a_partial_matrix_knows_nothing_of_unproven_tests() -> None:
+    assert matrix_of(None, [(OFF, MARKING_OFF)], partial=True).unproven == ()
 
 
 def test_what_is_wrong_without_defects_is_told() -> None:
