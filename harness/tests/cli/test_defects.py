@@ -114,7 +114,7 @@ def test_a_suite_that_cannot_be_read_is_an_error_with_its_last_words(roce: Roce,
     [
         (
             ["--defect", "marking_of"],
-            "no such defect (key --defect, value 'marking_of'); did you mean 'marking_off'?",
+            "did you mean 'marking_off'",
         ),
         (["--suite", "ecm"], "no such family of suites"),
         (["--suites", "elsewhere"], "no such folder"),
