@@ -77,14 +77,38 @@ def _witness(row: Row) -> str:
     return "; ".join(f"{short(test)} ({measurement})" for test, measurement in row.witnesses) or "NOT CAUGHT"
 
 
+INTRODUCTION = """# Defects, and the tests that notice them
+
+Printed by `roce defects`; change the tests or the simulator, not this file.
+
+A check is worth something when it fails for what it is there for. The simulated devices can misbehave as real ones do:
+`pytest suites --defect NAME` runs suites on such devices, `roce defects` runs them against every defect.
+
+* A defect is *caught* when a test names it (marker `catches`) and fails by the measurement that it names, so that the
+  report says what is wrong and not only that something is.
+* A test is *proven* when at least one defect makes at least one of its measurements FAIL. INVALID is no proof.
+* Without any defect everything passes. Negative controls are left out: they are broken on purpose already.
+
+The page `matrix.html` that the command leaves has every pair with its failing measurements; `matrix.json` (format 1) has
+the same for tools: `defects[].cells` by test with `state` (`failed`, `invalid`, `broke`; what passed is left out),
+`failed` of `cases`, and `measurements`.
+"""
+
+
 def as_markdown(matrix: Matrix) -> str:
-    """Return the tables of docs/defects.md: defects with their witnesses, tests with the defects that fail them."""
-    lines = ["| defect | in | what it does | caught by | tests that fail |", "|---|---|---|---|---|"]
+    """Return docs/defects.md: defects with their witnesses, tests with the defects that fail them."""
+    lines = [INTRODUCTION, *(f"{line}." for line in verdict_lines(matrix)), ""]
+    lines += [
+        "## Defects",
+        "",
+        "| defect | in | what it does | caught by | tests that fail |",
+        "|---|---|---|---|---|",
+    ]
     lines += [
         f"| `{row.defect.name}` | {row.defect.part} | {row.defect.what} | {_witness_cells(row)} | {_total(row)} |"
         for row in matrix.rows
     ]
-    lines += ["", "| test | cases | failed by |", "|---|---|---|"]
+    lines += ["", "## Tests", "", "| test | cases | failed by |", "|---|---|---|"]
     lines += [f"| `{test}` | {matrix.cases[test]} | {_failed_by(matrix, test)} |" for test in matrix.tests]
     return "\n".join([*lines, ""])
 
