@@ -27,7 +27,9 @@ def test_every_rank_holds_the_sum(fabric, expect, dtype, channels):
 
     sent = 2 * (ranks - 1) * size
     expect("bytes acknowledged", result.flows.total("bytes_acked"), equals(sent, source="2 S (n-1)"), "B")
-    expect("buffers compared", checked_ranks(result), equals(ranks * channels))
+    expect(
+        "buffers compared", checked_ranks(result), equals(ranks * channels, source="one a rank and channel")
+    )
     expect("bytes of right sums", right_sum_bytes(result), equals(ranks * size, source=SUMS), "B")
     expect("elements that are wrong", wrong_sums(result), equals(0, source=SUMS))
 

@@ -36,10 +36,12 @@ def test_a_lost_packet_is_told_by_a_nak(fabric, expect, verb, lost):
     result = fabric.run(Scenario(Pair(64 * KiB, verb=verb), qos=QOS, events=[drop]))
 
     flow, count = result.flow("pair-0"), result.counters
-    expect("packets dropped", injected_drops(result), equals(1))
+    expect("packets dropped", injected_drops(result), equals(1, source="as many as were ordered"))
     expect("NAKs sent", count[Counter.OUT_OF_SEQUENCE], equals(1, source=ONE_NAK))
     expect("completion", flow.fct_ps / 1e9, at_most(TIMER, source=BY_NAK), "ms")
-    expect("bytes delivered", flow.bytes_delivered, equals(64 * KiB), "B")
+    expect(
+        "bytes delivered", flow.bytes_delivered, equals(64 * KiB, source="what was sent, each byte once"), "B"
+    )
 
 
 @pytest.mark.plan("RTX-01")
@@ -49,9 +51,14 @@ def test_losses_far_apart_are_told_one_by_one(fabric, expect):
     result = fabric.run(Scenario(Pair(320 * KiB), qos=QOS, events=[drop]))
 
     flow, count = result.flow("pair-0"), result.counters
-    expect("packets dropped", injected_drops(result), equals(2))
+    expect("packets dropped", injected_drops(result), equals(2, source="as many as were ordered"))
     expect("NAKs sent", count[Counter.OUT_OF_SEQUENCE], equals(2, source=ONE_NAK))
-    expect("bytes delivered", flow.bytes_delivered, equals(320 * KiB), "B")
+    expect(
+        "bytes delivered",
+        flow.bytes_delivered,
+        equals(320 * KiB, source="what was sent, each byte once"),
+        "B",
+    )
 
 
 @pytest.mark.plan("RTX-03")
@@ -64,10 +71,12 @@ def test_a_lost_tail_waits_for_the_timer(fabric, expect, exponent):
 
     flow, count = result.flow("pair-0"), result.counters
     timer = ack_timeout_ps(exponent) / 1e9
-    expect("packets dropped", injected_drops(result), equals(1))
+    expect("packets dropped", injected_drops(result), equals(1, source="as many as were ordered"))
     expect("NAKs sent", count[Counter.OUT_OF_SEQUENCE], equals(0), source="nothing came after the loss")
     expect("completion", flow.fct_ps / 1e9, within(timer, 5 * timer, source=BY_TIMER), "ms")
-    expect("bytes delivered", flow.bytes_delivered, equals(8 * KiB), "B")
+    expect(
+        "bytes delivered", flow.bytes_delivered, equals(8 * KiB, source="what was sent, each byte once"), "B"
+    )
 
 
 @pytest.mark.plan("RTX-03")
@@ -77,10 +86,12 @@ def test_a_packet_lost_twice_waits_for_the_timer(fabric, expect):
     result = fabric.run(Scenario(FLOW, qos=QOS, events=drops))
 
     flow, count = result.flow("pair-0"), result.counters
-    expect("packets dropped", injected_drops(result), equals(2))
+    expect("packets dropped", injected_drops(result), equals(2, source="as many as were ordered"))
     expect("NAKs sent", count[Counter.OUT_OF_SEQUENCE], equals(1, source=ONE_NAK))
     expect("completion", flow.fct_ps / 1e9, within(TIMER, 5 * TIMER, source=BY_TIMER), "ms")
-    expect("bytes delivered", flow.bytes_delivered, equals(64 * KiB), "B")
+    expect(
+        "bytes delivered", flow.bytes_delivered, equals(64 * KiB, source="what was sent, each byte once"), "B"
+    )
 
 
 @pytest.mark.plan("RTX-04")
@@ -92,11 +103,17 @@ def test_a_lost_response_is_asked_for_again(fabric, expect, lost):
     result = fabric.run(Scenario(Pair(64 * KiB, verb="read"), qos=QOS, events=[drop]))
 
     flow, count = result.flow("pair-0"), result.counters
-    expect("packets dropped", injected_drops(result), equals(1))
-    expect("requests received again", count[Counter.DUPLICATE_REQUEST], at_least(1, margin=0.0))
+    expect("packets dropped", injected_drops(result), equals(1, source="as many as were ordered"))
+    expect(
+        "requests received again",
+        count[Counter.DUPLICATE_REQUEST],
+        at_least(1, margin=0.0, source="the request for what is missing"),
+    )
     expect("NAKs sent", count[Counter.OUT_OF_SEQUENCE], equals(0), source="a response is not answered")
     expect("completion", flow.fct_ps / 1e9, at_most(TIMER, source=BY_NAK), "ms")
-    expect("bytes delivered", flow.bytes_delivered, equals(64 * KiB), "B")
+    expect(
+        "bytes delivered", flow.bytes_delivered, equals(64 * KiB, source="what was sent, each byte once"), "B"
+    )
 
 
 @pytest.mark.plan("RTX-01", "RTX-02")
@@ -106,7 +123,7 @@ def test_a_second_loss_is_noticed(fabric, expect):
     drop = Impair(0, "pair-0", "drop", packets=(5, 300))
     result = fabric.run(Scenario(Pair(320 * KiB), qos=QOS, events=[drop]))
 
-    expect("packets dropped", injected_drops(result), equals(1))
+    expect("packets dropped", injected_drops(result), equals(1, source="as many as were ordered"))
     expect("NAKs sent", result.counters[Counter.OUT_OF_SEQUENCE], equals(1, source=ONE_NAK))
 
 

@@ -22,6 +22,9 @@ ONE_NAK = "one gap is told once (InfiniBand 9.7.5.2.8; Lumina gbn_check)"
 
 
 @pytest.mark.plan("RTX-01")
+@pytest.mark.catches("go_back_0", "packets sent again, by time")
+@pytest.mark.catches("nak_storm", "NAKs sent")
+@pytest.mark.catches("nak_not_sent", "NAKs received")
 @pytest.mark.parametrize("lost", [0, 1, 100, 200])
 def test_go_back_n_repeats_from_the_loss(fabric, expect, lost):
     """One lost packet: one NAK; it and all sent after it go once more, and the receiver discards what ran ahead."""
@@ -31,7 +34,7 @@ def test_go_back_n_repeats_from_the_loss(fabric, expect, lost):
     again = at_most(
         IN_FLIGHT, margin=0.0, source="the lost packet, the next one, and a round trip of packets"
     )
-    expect("frames dropped", count[Counter.DROPS_INJECTED], equals(1))
+    expect("frames dropped", count[Counter.DROPS_INJECTED], equals(1, source="as many as were ordered"))
     expect("NAKs sent", count[Counter.OUT_OF_SEQUENCE], equals(1), source=ONE_NAK)
     expect("NAKs received", count[Counter.PACKET_SEQ_ERR], equals(1), source=ONE_NAK)
     expect(
@@ -41,25 +44,43 @@ def test_go_back_n_repeats_from_the_loss(fabric, expect, lost):
         source="those discarded and the lost one",
     )
     expect("packets sent again, by time", count[Counter.RETRANSMITTED], again)
-    expect("timeouts", count[Counter.LOCAL_ACK_TIMEOUT], equals(0))
-    expect("bytes delivered", flow.bytes_delivered, equals(1 * MB), "B")
+    expect(
+        "timeouts", count[Counter.LOCAL_ACK_TIMEOUT], equals(0, source="a NAK is there long before the timer")
+    )
+    expect(
+        "bytes delivered", flow.bytes_delivered, equals(1 * MB, source="what was sent, each byte once"), "B"
+    )
 
 
 @pytest.mark.plan("RTX-01")
+@pytest.mark.catches("selective_repeat_goes_back", "packets sent again")
 @pytest.mark.parametrize("lost", [(0,), (100,), (50, 51, 52), (10, 100, 200)])
 def test_selective_repeat_sends_again_what_was_lost(fabric, expect, lost):
     """Lost packets, and only those, are sent once more."""
     result = fabric.run(Scenario(FLOW, qos=SELECTIVE, events=[Impair(0, "pair-0", "drop", packets=lost)]))
 
-    expect("frames dropped", result.counters[Counter.DROPS_INJECTED], equals(len(lost)))
+    expect(
+        "frames dropped",
+        result.counters[Counter.DROPS_INJECTED],
+        equals(len(lost), source="as many as were ordered"),
+    )
     expect(
         "packets sent again",
         result.counters[Counter.RETRANSMITTED],
         equals(len(lost)),
         source="the lost ones",
     )
-    expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(0))
-    expect("bytes delivered", result.flow("pair-0").bytes_delivered, equals(1 * MB), "B")
+    expect(
+        "timeouts",
+        result.counters[Counter.LOCAL_ACK_TIMEOUT],
+        equals(0, source="a NAK is there long before the timer"),
+    )
+    expect(
+        "bytes delivered",
+        result.flow("pair-0").bytes_delivered,
+        equals(1 * MB, source="what was sent, each byte once"),
+        "B",
+    )
 
 
 @pytest.mark.plan("RTX-01")
@@ -69,7 +90,11 @@ def test_needless_repetition_is_noticed(fabric, expect):
     result = fabric.run(Scenario(FLOW, qos=GO_BACK_N, events=[Impair(0, "pair-0", "drop", packets=(100,))]))
 
     expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(1), source="the lost ones")
-    expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(0))
+    expect(
+        "timeouts",
+        result.counters[Counter.LOCAL_ACK_TIMEOUT],
+        equals(0, source="a NAK is there long before the timer"),
+    )
 
 
 @pytest.mark.plan("RTX-01")

@@ -20,6 +20,7 @@ LAW = "InfiniBand 9.7.6.1.3: between T and 4 T, T = 4.096 us * 2^t; and the tran
 
 
 @pytest.mark.plan("RTX-03", "RTX-06")
+@pytest.mark.catches("ack_timeout_x16", "completion")
 @pytest.mark.parametrize("exponent", [8, 10, 12, 14])
 def test_a_lost_tail_is_found_by_the_timer(fabric, expect, exponent):
     """The last packet is lost: no NAK, one timeout, one packet sent again, in the time the exponent sets."""
@@ -27,22 +28,33 @@ def test_a_lost_tail_is_found_by_the_timer(fabric, expect, exponent):
     result = fabric.run(Scenario(FLOW, qos=qos, events=[Impair(0, "pair-0", "drop", packets=(LAST,))]))
 
     timeout = ack_timeout_ps(exponent)
-    expect("frames dropped", result.counters[Counter.DROPS_INJECTED], equals(1))
+    expect(
+        "frames dropped", result.counters[Counter.DROPS_INJECTED], equals(1, source="as many as were ordered")
+    )
     expect(
         "NAKs received",
         result.counters[Counter.PACKET_SEQ_ERR],
         equals(0),
         source="nothing came after the loss",
     )
-    expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
-    expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(1))
+    expect(
+        "timeouts",
+        result.counters[Counter.LOCAL_ACK_TIMEOUT],
+        equals(1, source="one loss that no NAK tells of"),
+    )
+    expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(1, source="the lost one"))
     expect(
         "completion",
         result.fct.max_ps / 1e9,
         within(timeout / 1e9, 4 * timeout / 1e9 + 0.1, source=LAW),
         "ms",
     )
-    expect("bytes delivered", result.flow("pair-0").bytes_delivered, equals(1 * MB), "B")
+    expect(
+        "bytes delivered",
+        result.flow("pair-0").bytes_delivered,
+        equals(1 * MB, source="what was sent, each byte once"),
+        "B",
+    )
 
 
 @pytest.mark.plan("RTX-03")
@@ -54,16 +66,27 @@ def test_a_packet_lost_twice_is_found_by_the_timer(fabric, expect, lost):
     result = fabric.run(Scenario(FLOW, qos=qos, events=drops))
 
     timeout = ack_timeout_ps(10)
-    expect("frames dropped", result.counters[Counter.DROPS_INJECTED], equals(2))
+    expect(
+        "frames dropped", result.counters[Counter.DROPS_INJECTED], equals(2, source="as many as were ordered")
+    )
     expect("NAKs received", result.counters[Counter.PACKET_SEQ_ERR], equals(1), source="one gap is told once")
-    expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
+    expect(
+        "timeouts",
+        result.counters[Counter.LOCAL_ACK_TIMEOUT],
+        equals(1, source="one loss that no NAK tells of"),
+    )
     expect(
         "completion",
         result.fct.max_ps / 1e9,
         within(timeout / 1e9, 4 * timeout / 1e9 + 0.2, source=LAW),
         "ms",
     )
-    expect("bytes delivered", result.flow("pair-0").bytes_delivered, equals(1 * MB), "B")
+    expect(
+        "bytes delivered",
+        result.flow("pair-0").bytes_delivered,
+        equals(1 * MB, source="what was sent, each byte once"),
+        "B",
+    )
 
 
 @pytest.mark.plan("RTX-03", "RTX-06")
@@ -74,7 +97,11 @@ def test_a_slow_timer_is_noticed(fabric, expect):
     result = fabric.run(Scenario(FLOW, qos=qos, events=[Impair(0, "pair-0", "drop", packets=(LAST,))]))
 
     timeout = ack_timeout_ps(10)
-    expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
+    expect(
+        "timeouts",
+        result.counters[Counter.LOCAL_ACK_TIMEOUT],
+        equals(1, source="one loss that no NAK tells of"),
+    )
     expect(
         "completion",
         result.fct.max_ps / 1e9,
@@ -97,7 +124,11 @@ def test_a_recovery_without_timer_is_noticed(fabric, expect):
         equals(0),
         source="nothing came after the loss",
     )
-    expect("timeouts", result.counters[Counter.LOCAL_ACK_TIMEOUT], equals(1))
+    expect(
+        "timeouts",
+        result.counters[Counter.LOCAL_ACK_TIMEOUT],
+        equals(1, source="one loss that no NAK tells of"),
+    )
     expect(
         "completion",
         result.fct.max_ps / 1e9,

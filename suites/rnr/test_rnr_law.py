@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import MS, US, Capability, Counter, Nic, Qos, Scenario, at_least, equals, within
+from harness import MS, US, Capability, Counter, Nic, Qos, S, Scenario, at_least, equals, within
 from harness.analysis.completion import failed_after_ps, status_code
 from harness.analysis.transport import rnr_timer_ps
 from harness.patterns.pair import Pair
@@ -42,10 +42,15 @@ def test_sixteen_receives_are_good_for_sixteen_sends(fabric, expect, retries):
     expect("status", status_code(flow), equals(13, source=GAVE_UP))
     expect("refusals sent", count[Counter.RNR_NAK_SENT], equals(retries + 1, source=REFUSALS))
     expect("refusals received", count[Counter.RNR_NAK_RECEIVED], equals(retries + 1, source=REFUSALS))
-    expect("queue pairs that gave up", count[Counter.RNR_RETRY_EXHAUSTED], equals(1))
+    expect(
+        "queue pairs that gave up",
+        count[Counter.RNR_RETRY_EXHAUSTED],
+        equals(1, source="the one without a receive"),
+    )
 
 
 @pytest.mark.plan("RTX-07")
+@pytest.mark.catches("rnr_timer_ignored", "time to give up")
 @pytest.mark.parametrize(
     ("code", "retries"),
     [
@@ -60,9 +65,47 @@ def test_a_refused_send_gives_up_in_time(fabric, expect, code, retries):
     result = fabric.run(Scenario(TWO_FOR_ONE, qos=starved(code, retries), may_fail=["pair-0"]))
 
     flow = result.flow("pair-0")
-    expect("messages complete", flow.messages_completed, equals(1))
+    expect("messages complete", flow.messages_completed, equals(1, source="the first, which has a receive"))
     expect("status", status_code(flow), equals(13, source=GAVE_UP))
     expect("time to give up", failed_after_ps(result, "pair-0") / 1e9, law(code, retries), "ms")
+
+
+@pytest.mark.plan("RTX-07")
+@pytest.mark.catches("rnr_retry_ignored", "refusals sent")
+@pytest.mark.parametrize("retries", [1, 6])
+def test_a_refused_send_is_not_tried_for_ever(fabric, expect, retries):
+    """A second long is many times what all retries take: in it a send is refused once and after each wait again."""
+    scenario = Scenario(
+        TWO_FOR_ONE, qos=starved(20, retries), duration=S, may_fail=["pair-0"], sample_every=10 * MS
+    )
+    result = fabric.run(scenario)
+
+    count = result.counters
+    expect("refusals sent", count[Counter.RNR_NAK_SENT], equals(retries + 1, source=REFUSALS))
+    expect("refusals received", count[Counter.RNR_NAK_RECEIVED], equals(retries + 1, source=REFUSALS))
+    expect(
+        "queue pairs that gave up",
+        count[Counter.RNR_RETRY_EXHAUSTED],
+        equals(1, source="the one without a receive"),
+    )
+
+
+@pytest.mark.plan("RTX-07")
+@pytest.mark.negative_control("retries without end")
+def test_a_send_tried_for_ever_is_noticed(fabric, expect):
+    """With retries without end the send is refused again and again, and nobody gives up."""
+    scenario = Scenario(
+        TWO_FOR_ONE, qos=starved(20, 7), duration=S, may_fail=["pair-0"], sample_every=10 * MS
+    )
+    result = fabric.run(scenario)
+
+    count = result.counters
+    expect("refusals sent", count[Counter.RNR_NAK_SENT], equals(7, source=REFUSALS))
+    expect(
+        "queue pairs that gave up",
+        count[Counter.RNR_RETRY_EXHAUSTED],
+        equals(1, source="the one without a receive"),
+    )
 
 
 @pytest.mark.plan("RTX-07")
@@ -73,10 +116,23 @@ def test_a_receiver_that_is_late_costs_waits_only(fabric, expect, repost):
     result = fabric.run(Scenario(late, qos=starved(14, 7)))
 
     flow, count = result.flow("pair-0"), result.counters
-    expect("messages complete", flow.messages_completed, equals(32))
-    expect("bytes delivered", flow.bytes_delivered, equals(32 * 1024), "B")
-    expect("refusals sent", count[Counter.RNR_NAK_SENT], at_least(1, margin=0.0))
-    expect("queue pairs that gave up", count[Counter.RNR_RETRY_EXHAUSTED], equals(0))
+    expect("messages complete", flow.messages_completed, equals(32, source="what was posted"))
+    expect(
+        "bytes delivered",
+        flow.bytes_delivered,
+        equals(32 * 1024, source="what was sent, each byte once"),
+        "B",
+    )
+    expect(
+        "refusals sent",
+        count[Counter.RNR_NAK_SENT],
+        at_least(1, margin=0.0, source="there are fewer receives than sends"),
+    )
+    expect(
+        "queue pairs that gave up",
+        count[Counter.RNR_RETRY_EXHAUSTED],
+        equals(0, source="retries outlast what keeps it waiting"),
+    )
 
 
 @pytest.mark.plan("RTX-07")

@@ -34,8 +34,17 @@ def test_verbs_in_turn_cause_no_error(fabric, expect, rounds):
     result = fabric.run(scenario)
 
     count = result.counters
-    expect("messages complete", result.flows.total("messages_completed"), equals(5 * rounds))
-    expect("bytes delivered", result.flows.total("bytes_delivered"), equals(5 * rounds * 10 * KB), "B")
+    expect(
+        "messages complete",
+        result.flows.total("messages_completed"),
+        equals(5 * rounds, source="what was posted"),
+    )
+    expect(
+        "bytes delivered",
+        result.flows.total("bytes_delivered"),
+        equals(5 * rounds * 10 * KB, source="what was sent, each byte once"),
+        "B",
+    )
     expect("out of sequence", count[Counter.OUT_OF_SEQUENCE], equals(0, source=QUIET))
     expect("duplicates", count[Counter.DUPLICATE_REQUEST], equals(0, source=QUIET))
     expect("receivers not ready", count[Counter.RNR_NAK_SENT], equals(0, source=QUIET))
