@@ -138,11 +138,11 @@ static bool set_up_impairment(struct sim *s, const struct job_event *e)
 
 /* ---- storms ---- */
 
-static void set_up_storm(struct sim *s, const struct job_event *e)
+void fault_add_storm(struct sim *s, const struct job_event *e)
 {
   struct storm *st = &s->storms[s->n_storms];
   st->event = e;
-  st->end_ps = e->at_ps + e->duration_ps;
+  st->end_ps = e->at_ps + e->duration_ps; /* NEVER: it has no end */
   st->interval_ps = e->interval_ps;
   st->slot = evq_add_slot(s->q, SIM_STORM, s->n_storms);
   arm(s, st->slot, e->at_ps);
@@ -167,7 +167,7 @@ bool fault_set_up(struct sim *s)
 {
   const struct job *job = s->job;
   s->impairments = calloc(job->n_events + 1, sizeof *s->impairments);
-  s->storms = calloc(job->n_events + 1, sizeof *s->storms);
+  s->storms = calloc(job->n_events + 2, sizeof *s->storms);
   s->delayed = NIL;
   if (s->impairments == NULL || s->storms == NULL)
     return false;
@@ -176,7 +176,7 @@ bool fault_set_up(struct sim *s)
     if (e->kind == EV_IMPAIR && !set_up_impairment(s, e))
       return false;
     if (e->kind == EV_PAUSE_STORM)
-      set_up_storm(s, e);
+      fault_add_storm(s, e);
   }
   if (job->n_events > 0)
     arm(s, s->job_event_slot, job->events[0].at_ps);
@@ -224,7 +224,8 @@ static void set_link(struct sim *s, uint32_t port, bool up)
   for (int i = 0; i < 2 && !up; i++)
     if (s->ports[ends[i]].is_switch)
       switch_flush_port(s, ends[i], 0xff, DROP_LINK_DOWN);
-  if (!route_compute(s))
+  bool stale = !up && has_defect(s, DEFECT_ROUTE_STALE);
+  if (!stale && !route_compute(s))
     s->out_of_memory = true;
   for (int i = 0; i < 2 && up; i++)
     port_kick(s, ends[i]);
@@ -271,6 +272,8 @@ static void handle(struct sim *s, const struct job_event *e)
   switch (e->kind) {
   case EV_LINK_DOWN:
   case EV_LINK_UP:
+    if (e->kind == EV_LINK_UP && has_defect(s, DEFECT_LINK_STAYS_DOWN))
+      break;
     set_link(s, e->port, e->kind == EV_LINK_UP);
     break;
   case EV_LINK_RATE:

@@ -243,6 +243,9 @@ static struct job *build(const struct json_doc *doc, struct job_error *error)
   } else {
     ctx.job->arena = ctx.arena;
     ok = read_root(&ctx, json_root(doc));
+    if (ok) {
+      job_apply_defects(&ctx);
+    }
   }
   namemap_free(&ctx.nodes);
   namemap_free(&ctx.ports);

@@ -37,7 +37,7 @@ enum cnp_scope { CNP_PER_QP, CNP_PER_IP_PAIR, CNP_PER_PORT };
 enum pfc_mode { PFC_QUANTA, PFC_UNTIL_RESUME };
 enum sched_kind { SCHED_ETS, SCHED_HPCC };
 enum ecmp_mode { ECMP_5TUPLE, ECMP_DQPN, ECMP_SPRAY, ECMP_HPCC };
-enum buffer_model { BUFFER_DYNAMIC, BUFFER_HPCC };
+enum buffer_model { BUFFER_DYNAMIC, BUFFER_HPCC, BUFFER_STATIC }; /* static: defective */
 enum mark_at { MARK_DEQUEUE, MARK_ENQUEUE };
 enum watchdog_action { WATCHDOG_DROP, WATCHDOG_FORWARD };
 enum arrivals { ARRIVE_FIXED, ARRIVE_POISSON };
@@ -72,6 +72,7 @@ struct sched_cfg {
   enum sched_kind kind;
   uint32_t weight[PRIO_COUNT]; /* DWRR shares of the priorities that are not strict; > 0 */
   uint8_t strict_mask;         /* bit i: priority i is strict; higher number first */
+  bool strict_last;            /* defective: after all others instead of before */
 };
 
 struct watchdog_cfg {

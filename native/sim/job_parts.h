@@ -27,6 +27,9 @@ extern const struct job_choice job_pfc_modes[];
 /* job_defects.c: the list of names, into the mask of struct job. */
 job_custom_fn job_read_defects;
 
+/* Changes the configurations of a job that has been read as its defective devices would. */
+void job_apply_defects(struct job_ctx *ctx);
+
 /* Each reads one list of the job: job_nodes.c, job_links.c, job_flows.c, job_after.c, job_events.c. */
 bool job_read_nodes(struct job_ctx *ctx, const struct json_value *list);
 bool job_read_links(struct job_ctx *ctx, const struct json_value *list);

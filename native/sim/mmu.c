@@ -9,16 +9,33 @@
 enum {
   HPCC_BASE_SHIFT = 3,    /* threshold 1/8 of the free buffer at NIC speed */
   HPCC_HEADROOM_BDPS = 3, /* headroom: three one-way bandwidth-delay products */
+  LEAKED_PART = 16,       /* defective: one byte in so many is lost to the shared buffer */
 };
 
 static uint64_t free_shared(const struct switch_node *sw)
 {
-  return sw->shared_total > sw->shared_used ? sw->shared_total - sw->shared_used : 0;
+  uint64_t taken = sw->shared_used + sw->leaked;
+  return sw->shared_total > taken ? sw->shared_total - taken : 0;
 }
 
 static bool is_lossless(const struct switch_node *sw, uint8_t prio)
 {
   return (sw->cfg->pfc.mask & 1u << prio) != 0;
+}
+
+static uint64_t shared_part(const struct switch_node *sw, const struct lane *l)
+{
+  uint64_t reserve = sw->cfg->buffer.reserve_bytes;
+  return l->ingress_bytes > reserve ? l->ingress_bytes - reserve : 0;
+}
+
+/* A defective switch: one part of the shared buffer for each port, less what its other priorities hold. */
+static uint64_t static_part(const struct switch_node *sw, const struct port *in, uint8_t prio)
+{
+  uint64_t part = sw->shared_total / sw->n_ports, others = 0;
+  for (uint8_t i = 0; i < PRIO_COUNT; i++)
+    others += i == prio ? 0 : shared_part(sw, &in->lane[i]);
+  return part > others ? part - others : 0;
 }
 
 /* Shared bytes an ingress port-priority may hold now. */
@@ -27,13 +44,9 @@ static uint64_t threshold(const struct switch_node *sw, const struct port *in, u
   const struct buffer_cfg *b = &sw->cfg->buffer;
   if (b->model == BUFFER_HPCC)
     return free_shared(sw) >> in->pfc_shift;
+  if (b->model == BUFFER_STATIC)
+    return static_part(sw, in, prio);
   return (uint64_t)((is_lossless(sw, prio) ? b->alpha : b->lossy_alpha) * (double)free_shared(sw));
-}
-
-static uint64_t shared_part(const struct switch_node *sw, const struct lane *l)
-{
-  uint64_t reserve = sw->cfg->buffer.reserve_bytes;
-  return l->ingress_bytes > reserve ? l->ingress_bytes - reserve : 0;
 }
 
 static bool is_over_egress_limit(const struct switch_node *sw, const struct port *out, const struct packet *p)
@@ -65,7 +78,7 @@ enum drop_reason mmu_admit(struct switch_node *sw, struct port *in, const struct
     l->ingress_bytes = (uint32_t)after;
     if (after > reserve)
       sw->shared_used += min_u64(p->bytes, after - reserve);
-    sw->shared_max = max_u64(sw->shared_max, sw->shared_used);
+    sw->shared_max = max_u64(sw->shared_max, sw->shared_used + sw->leaked);
   }
   uint32_t held = l->ingress_bytes + l->headroom_bytes;
   l->ingress_max = held > l->ingress_max ? held : l->ingress_max;
@@ -82,6 +95,8 @@ void mmu_release(struct switch_node *sw, struct port *in, const struct packet *p
   l->headroom_bytes -= from_headroom;
   l->ingress_bytes -= bytes - from_headroom;
   sw->shared_used -= from_shared;
+  if (sw->leaks)
+    sw->leaked = min_u64(sw->leaked + from_shared / LEAKED_PART, sw->shared_total);
 }
 
 bool mmu_should_pause(const struct switch_node *sw, const struct port *in, uint8_t prio)
@@ -150,6 +165,7 @@ void mmu_configure(struct sim *s, struct switch_node *sw)
 {
   const struct buffer_cfg *b = &sw->cfg->buffer;
   bool hpcc = b->model == BUFFER_HPCC;
+  sw->leaks = has_defect(s, DEFECT_BUFFER_LEAK);
   uint64_t taken = 0;
   uint32_t lossless = (uint32_t)__builtin_popcount(sw->cfg->pfc.mask), used = (uint32_t)__builtin_popcount(s->used_prios);
   for (uint32_t i = 0; i < sw->n_ports; i++) {
@@ -159,6 +175,8 @@ void mmu_configure(struct sim *s, struct switch_node *sw)
     uint64_t headroom = b->headroom_bytes >= 0 ? (uint64_t)b->headroom_bytes
                         : hpcc                 ? hpcc_headroom(p)
                                                : lossless_headroom(s, sw, p);
+    if (has_defect(s, DEFECT_HEADROOM_SMALL))
+      headroom /= 4;
     p->headroom = (uint32_t)min_u64(headroom, UINT32_MAX);
     p->pfc_shift = hpcc ? hpcc_shift(p, reference_rate(s, sw)) : 0;
     taken += hpcc ? headroom + b->reserve_bytes : headroom * lossless + b->reserve_bytes * used;

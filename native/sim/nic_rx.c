@@ -26,16 +26,19 @@ static uint16_t control_bytes(const struct sim *s, enum packet_kind kind)
                     (kind == PKT_CNP ? CNP_RESERVED : AETH));
 }
 
-/* A control packet from a side to its peer, queued at its NIC; NULL when memory is short. */
+/* A control packet from a side to its peer, queued at its NIC; NULL when memory is short, or the NIC does not send it. */
 static struct packet *reply(struct sim *s, uint32_t side, enum packet_kind kind, uint64_t psn)
 {
   struct side *sd = &s->sides[side];
   const struct nic_cfg *cfg = cfg_of(s, sd);
+  if (kind == PKT_NAK && has_defect(s, DEFECT_NAK_NOT_SENT))
+    return NULL;
   uint32_t i = packet_new(s);
   if (i == NIL)
     return NULL;
   uint8_t prio = sd->prio, dscp = sd->dscp;
-  if (kind == PKT_CNP || cfg->ack_priority >= 0) {
+  bool with_data = kind == PKT_CNP ? has_defect(s, DEFECT_CNP_IN_DATA_QUEUE) : cfg->ack_priority < 0;
+  if (!with_data) {
     prio = (uint8_t)(kind == PKT_CNP ? cfg->cnp_priority : (uint32_t)cfg->ack_priority);
     dscp = dscp_of_priority[prio];
   }
@@ -87,6 +90,8 @@ static void note_marking(struct sim *s, uint32_t side, const struct packet *k)
     return;
   s->nics[sd->nic].count.ecn_marked_rx++;
   s->flows[sd->flow].ecn_marked++;
+  if (has_defect(s, DEFECT_CNP_NOT_SENT))
+    return;
   if (cfg_of(s, sd)->cnp_mode == CNP_ACK_ECHO)
     sd->echo_pending = true;
   else
@@ -135,6 +140,12 @@ static bool may_nak(const struct sim *s, const struct side *sd)
   if (!sd->nak_sent || sd->last_nak_psn != sd->expected)
     return true;
   return interval > 0 && s->now >= sd->last_nak_ps + interval;
+}
+
+/* One NAK a gap; a defective NIC sends one for each packet beyond it. */
+static bool answers_with_nak(const struct sim *s, const struct side *sd)
+{
+  return has_defect(s, DEFECT_NAK_STORM) || may_nak(s, sd);
 }
 
 /* ---- receive work requests of sends ---- */
@@ -227,12 +238,22 @@ static void receive_gap(struct sim *s, uint32_t side)
   struct side *sd = &s->sides[side];
   if (cfg_of(s, sd)->loss_recovery == RECOVER_GO_BACK_0)
     restart_message(&s->flows[sd->flow], sd);
-  if (may_nak(s, sd))
+  if (answers_with_nak(s, sd))
     send_nak(s, side);
 }
 
-static void receive_duplicate(struct sim *s, uint32_t side)
+/* A defective NIC writes a packet that it has had before to memory once more. */
+static void deliver_again(struct sim *s, uint32_t side, const struct packet *k)
 {
+  if (!has_defect(s, DEFECT_DUPLICATE_DELIVERED))
+    return;
+  s->sides[side].bytes_delivered += k->payload;
+  s->flows[s->sides[side].flow].bytes_delivered += k->payload;
+}
+
+static void receive_duplicate(struct sim *s, uint32_t side, const struct packet *k)
+{
+  deliver_again(s, side, k);
   struct side *sd = &s->sides[side];
   s->nics[sd->nic].count.duplicate_request++;
   s->flows[sd->flow].packets_duplicate++;
@@ -249,7 +270,7 @@ static void receive_ahead(struct sim *s, uint32_t side, const struct packet *k)
   if (sack_test(sd->arrived, k->psn))
     s->flows[sd->flow].packets_duplicate++;
   sack_set(sd->arrived, k->psn);
-  struct packet *r = may_nak(s, sd) ? send_nak(s, side) : send_ack(s, side);
+  struct packet *r = answers_with_nak(s, sd) ? send_nak(s, side) : send_ack(s, side);
   if (r == NULL)
     return;
   r->flags |= PF_SACK;
@@ -283,7 +304,7 @@ static void receive_reliable(struct sim *s, uint32_t side, const struct packet *
     return;
   }
   if (k->psn < sd->expected) {
-    receive_duplicate(s, side);
+    receive_duplicate(s, side, k);
     return;
   }
   if (sd->expected_index == 0 && !take_receive(s, sd)) {
@@ -342,7 +363,7 @@ static void receive_response(struct sim *s, uint32_t side, const struct packet *
   struct side *sd = &s->sides[side];
   if (k->psn > sd->expected) {
     s->flows[sd->flow].packets_out_of_order++;
-    if (may_nak(s, sd)) {
+    if (may_nak(s, sd) && !has_defect(s, DEFECT_READ_RESPONSE_LOST_SILENTLY)) {
       sd->nak_sent = true;
       sd->last_nak_psn = sd->expected;
       s->nics[sd->nic].count.implied_nak_seq_err++;
@@ -352,6 +373,7 @@ static void receive_response(struct sim *s, uint32_t side, const struct packet *
   }
   if (k->psn < sd->expected) {
     s->flows[sd->flow].packets_duplicate++;
+    deliver_again(s, side, k);
     return;
   }
   sd->nak_sent = false;
@@ -359,8 +381,20 @@ static void receive_response(struct sim *s, uint32_t side, const struct packet *
   qp_acknowledge(s, side, sd->expected);
 }
 
+/* Damaged payload that a NIC without an ICRC check takes. */
+static void note_damage(struct sim *s, uint32_t side, const struct packet *k)
+{
+  const struct side *sd = &s->sides[side];
+  struct flow *f = &s->flows[sd->flow];
+  bool ahead = sd->arrived != NULL && k->psn > sd->expected && !sack_test(sd->arrived, k->psn);
+  if (f->job->transport == TRANSPORT_UD || k->psn == sd->expected || ahead)
+    f->payload_mismatched += k->payload;
+}
+
 static void receive_data(struct sim *s, uint32_t side, const struct packet *k)
 {
+  if (k->flags & PF_CORRUPT)
+    note_damage(s, side, k);
   const struct flow *f = &s->flows[s->sides[side].flow];
   note_marking(s, side, k);
   qp_packet_gone(s, k, true);
@@ -395,7 +429,7 @@ static void receive_cnp(struct sim *s, uint32_t side)
   struct side *sd = &s->sides[side];
   struct nic_counters *c = &s->nics[sd->nic].count;
   c->cnp_received++;
-  if (sd->cc_ops->ignores_notifications)
+  if (sd->cc_ops->ignores_notifications || has_defect(s, DEFECT_CNP_IGNORED))
     c->cnp_ignored++;
   else
     c->cnp_handled++;
@@ -422,7 +456,7 @@ static void process(struct sim *s, uint32_t port, uint32_t pkt)
 {
   struct packet *k = &s->packets[pkt];
   struct nic *n = &s->nics[s->ports[port].nic];
-  if (k->flags & PF_CORRUPT) {
+  if ((k->flags & PF_CORRUPT) && !has_defect(s, DEFECT_CORRUPT_DELIVERED)) {
     n->count.icrc_errors++;
     port_drop(s, port, pkt, DROP_INJECTED);
     return;
@@ -509,5 +543,6 @@ void nic_drain(struct sim *s, uint32_t port)
 
 void nic_set_drain(struct sim *s, uint32_t port, uint64_t rate_bps)
 {
-  s->nics[s->ports[port].nic].drain_bps = rate_bps;
+  struct nic *n = &s->nics[s->ports[port].nic];
+  n->drain_bps = defect_drain(s, n, rate_bps);
 }

@@ -333,7 +333,7 @@ void nic_reconfigure(struct sim *s, struct nic *n, const struct nic_cfg *cfg)
   if (old->sched.kind != cfg->sched.kind)
     change_scheduler(s, n);
   if (old->rx_drain_bps != cfg->rx_drain_bps)
-    n->drain_bps = cfg->rx_drain_bps;
+    n->drain_bps = defect_drain(s, n, cfg->rx_drain_bps);
   port_forget_pause(s, n->port);
   port_kick(s, n->port);
 }
@@ -343,4 +343,5 @@ void nic_rate_changed(struct sim *s, struct nic *n)
 {
   for (uint32_t i = 0; i < n->n_senders; i++)
     qp_line_rate_changed(s, n->senders[i]);
+  n->drain_bps = has_defect(s, DEFECT_SLOW_RECEIVER) ? defect_drain(s, n, n->cfg->rx_drain_bps) : n->drain_bps;
 }

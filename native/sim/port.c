@@ -15,8 +15,12 @@ bool port_is_busy(const struct sim *s, const struct port *p)
 
 void port_need_tx_done(struct sim *s, struct port *p)
 {
-  if (!is_armed(s, p->tx_slot))
-    evq_arm(s->q, p->tx_slot, p->busy_until, p->busy_order);
+  if (is_armed(s, p->tx_slot)) {
+    if (s->q->slots[p->tx_slot].time <= p->busy_until)
+      return;
+    evq_disarm(s->q, p->tx_slot); /* it waits for the end of a gap */
+  }
+  evq_arm(s->q, p->tx_slot, p->busy_until, p->busy_order);
 }
 
 static uint64_t frame_time(const struct sim *s, struct port *p, uint16_t bytes)
@@ -27,7 +31,7 @@ static uint64_t frame_time(const struct sim *s, struct port *p, uint16_t bytes)
     return p->memo_ps[1];
   uint32_t keep = bytes > p->memo_bytes[0] ? 0 : 1; /* full frames in one place, short ones in the other */
   p->memo_bytes[keep] = bytes;
-  p->memo_ps[keep] = sim_tx_time(s, (uint64_t)bytes + s->job->wire.gap_bytes, p->rate_bps);
+  p->memo_ps[keep] = sim_tx_time(s, (uint64_t)bytes + s->job->wire.gap_bytes, p->rate_bps / p->slowdown);
   return p->memo_ps[keep];
 }
 
@@ -48,12 +52,24 @@ static void transmit(struct sim *s, uint32_t port, uint32_t pkt)
     struct lane *l = &p->lane[k->prio];
     l->tx_packets++;
     l->tx_bytes += k->bytes;
+    if (p->leaves_gaps)
+      p->gap_until = p->busy_until + defect_gap(s, p, k->prio, t);
     if (k->kind == PKT_DATA && !p->is_switch && s->impair_head[k->side] != NIL && fault_impair(s, port, pkt))
       return;
   }
   if (peer->wire.head == NIL)
     evq_arm(s->q, p->rx_slot, k->time, k->order);
   fifo_push(s, &peer->wire, pkt);
+}
+
+/* A defective port: whether it leaves the line unused now; it looks again at the end. */
+static bool is_in_gap(struct sim *s, struct port *p)
+{
+  if (s->now >= p->gap_until || p->control.head != NIL)
+    return false;
+  if (!is_armed(s, p->tx_slot))
+    arm(s, p->tx_slot, p->gap_until);
+  return true;
 }
 
 void port_kick(struct sim *s, uint32_t port)
@@ -68,6 +84,8 @@ void port_kick(struct sim *s, uint32_t port)
       nic_after_transmit(s, &s->nics[p->nic]);
     return;
   }
+  if (p->leaves_gaps && is_in_gap(s, p))
+    return;
   uint32_t pkt;
   if (p->control.head != NIL)
     pkt = fifo_pop(s, &p->control);
@@ -195,6 +213,19 @@ void port_resume_all(struct sim *s, uint32_t port)
     clear_paused(s, &s->ports[port], prio);
 }
 
+/* The priorities that a pause or resume for one acts on. */
+static uint8_t obeyed_priorities(const struct sim *s, const struct port *p, uint8_t prio)
+{
+  uint8_t configured = pfc_config(s, p)->mask, obeyed = configured & (uint8_t)(1u << prio);
+  if (!p->is_switch && has_defect(s, DEFECT_PFC_IGNORED))
+    obeyed = 0;
+  if (!p->is_switch && has_defect(s, DEFECT_PAUSE_WRONG_PRIORITY))
+    obeyed = (uint8_t)(obeyed << 1 | obeyed >> (PRIO_COUNT - 1));
+  if (p->is_switch && has_defect(s, DEFECT_PAUSE_HITS_LOSSY))
+    obeyed |= (uint8_t)~configured;
+  return obeyed & (uint8_t)~p->ignore_mask;
+}
+
 static void receive_pfc(struct sim *s, uint32_t port, uint32_t pkt)
 {
   struct port *p = &s->ports[port];
@@ -212,14 +243,21 @@ static void receive_pfc(struct sim *s, uint32_t port, uint32_t pkt)
   } else {
     p->ev[prio].rx_resume++;
   }
-  if (!(cfg->mask & 1u << prio) || (p->ignore_mask & 1u << prio))
+  uint8_t obeyed = obeyed_priorities(s, p, prio);
+  bool sticks = !p->is_switch && has_defect(s, DEFECT_PAUSE_NEVER_RELEASED);
+  if (obeyed == 0 || (quanta == 0 && sticks))
     return;
-  if (quanta > 0) {
-    set_paused(s, p, prio, cfg->mode == PFC_QUANTA ? s->now + port_quanta_ps(p, quanta) : NEVER);
-  } else {
-    clear_paused(s, p, prio);
-    port_kick(s, port);
+  bool expires = cfg->mode == PFC_QUANTA && !sticks;
+  for (uint8_t i = 0; i < PRIO_COUNT; i++) {
+    if (!(obeyed & 1u << i))
+      continue;
+    if (quanta > 0)
+      set_paused(s, p, i, expires ? s->now + port_quanta_ps(p, quanta) : NEVER);
+    else
+      clear_paused(s, p, i);
   }
+  if (quanta == 0)
+    port_kick(s, port);
 }
 
 /* Expires pauses obeyed and refreshes pauses kept up. */

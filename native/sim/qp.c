@@ -14,7 +14,7 @@ const uint32_t rnr_timer_us[32] = {655360, 10,   20,   30,   40,    60,    80,  
                                    20480,  30720, 40960, 61440, 81920, 122880, 163840, 245760, 327680, 491520};
 
 enum { FOREVER_RNR_RETRY = 7 };
-#define ACK_TIMEOUT_UNIT_PS 4096000ull /* 4.096 µs */
+#define LATE_START_PS 20000000000ull /* of a defective host: 20 ms */
 #define PSN_UNBOUNDED (UINT64_MAX / 4)
 
 static const struct nic_cfg *nic_cfg_of(const struct sim *s, const struct side *sd)
@@ -105,6 +105,8 @@ void qp_notify_congestion(struct sim *s, uint32_t side)
   struct side *sd = &s->sides[side];
   struct cc_call call = cc_call_now(s);
   s->flows[sd->flow].cnp_received++;
+  if (has_defect(s, DEFECT_CNP_IGNORED))
+    return;
   sd->cc_ops->on_notification(&sd->cc, &call);
   qp_arm_cc(s, side);
 }
@@ -215,7 +217,10 @@ void qp_post(struct sim *s, uint32_t side)
 void qp_release_flow(struct sim *s, uint32_t flow)
 {
   struct flow *f = &s->flows[flow];
-  uint64_t at = max_u64(f->job->start_ps, s->now + (f->job->n_after > 0 ? f->job->after_delay_ps : 0));
+  bool waited = f->job->n_after > 0 && !has_defect(s, DEFECT_ORDERING_LOST_DEPENDENCY);
+  uint64_t at = max_u64(f->job->start_ps, s->now + (waited ? f->job->after_delay_ps : 0));
+  if (has_defect(s, DEFECT_LATE_START) && defect_is_first_host(s, f->job->src_port))
+    at += LATE_START_PS;
   uint64_t late = follows_hpcc(nic_cfg_of(s, &s->sides[f->first_side])) ? AFTER_ALL_OTHERS : 0;
   for (uint32_t q = 0; q < f->job->qps; q++)
     evq_arm(s->q, s->sides[f->first_side + 2 * q].post_slot, at, late + s->order++);
@@ -549,7 +554,7 @@ void qp_nak(struct sim *s, uint32_t side, uint64_t psn)
     return;
   if (late && nic_cfg_of(s, sd)->loss_recovery != RECOVER_GO_BACK_0) /* overtaken by a later ACK */
     return;
-  if (progress || may_retry(s, side))
+  if (progress || has_defect(s, DEFECT_NAK_STORM) || may_retry(s, side)) /* a storm would end every QP */
     qp_go_back(s, side, psn);
 }
 
@@ -576,7 +581,8 @@ void qp_rnr_nak(struct sim *s, uint32_t side, uint64_t psn, uint32_t timer_code)
   } else {
     set_next_psn(s, sd, psn);
   }
-  sd->retry_deadline = s->now + (uint64_t)rnr_timer_us[timer_code] * 1000000u;
+  uint64_t wait = has_defect(s, DEFECT_RNR_TIMER_IGNORED) ? 0 : (uint64_t)rnr_timer_us[timer_code] * 1000000u;
+  sd->retry_deadline = s->now + wait;
   evq_disarm(s->q, sd->retry_slot);
   arm(s, sd->retry_slot, sd->retry_deadline);
   nic_side_changed(s, side);

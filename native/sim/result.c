@@ -122,6 +122,8 @@ static void write_flow(const struct sim *s, struct jsonw *w, const struct flow *
       {"timeouts", f->timeouts},
       {"rnr_naks_sent", f->rnr_naks_sent},
       {"rnr_naks_received", f->rnr_naks_received},
+      {"payload_verified_bytes", f->bytes_delivered},
+      {"payload_mismatched_bytes", f->payload_mismatched},
   };
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
     jsonw_member_u64(w, counts[i].key, counts[i].value);
@@ -162,20 +164,30 @@ EVENT_VALUE(rx_pause)
 EVENT_VALUE(rx_resume)
 EVENT_VALUE(transitions)
 EVENT_VALUE(ecn_marked)
-EVENT_VALUE(wred_dropped)
 EVENT_VALUE(headroom_max)
 EVENT_VALUE(watchdog_detected)
 EVENT_VALUE(watchdog_restored)
 
+static uint64_t wred_dropped(const struct sim *s, const struct port *p, int prio)
+{
+  return has_defect(s, DEFECT_COUNTER_STUCK) ? 0 : p->ev[prio].wred_dropped;
+}
+
+/* A pause duration as the device counts it. */
+static uint64_t counted_pause(const struct sim *s, const struct port *p, uint64_t ps)
+{
+  return has_defect(s, DEFECT_IDLE_PAUSE_COUNTED) ? ps / max_u64(1, port_quanta_ps(p, 1)) : ps;
+}
+
 static uint64_t rx_paused(const struct sim *s, const struct port *p, int prio)
 {
-  return port_paused_ps(s, p, (uint8_t)prio);
+  return counted_pause(s, p, port_paused_ps(s, p, (uint8_t)prio));
 }
 
 static uint64_t tx_paused(const struct sim *s, const struct port *p, int prio)
 {
   const struct lane_events *e = &p->ev[prio];
-  return e->tx_pause_ps + (e->tx_pause_since == NEVER ? 0 : s->now - e->tx_pause_since);
+  return counted_pause(s, p, e->tx_pause_ps + (e->tx_pause_since == NEVER ? 0 : s->now - e->tx_pause_since));
 }
 
 static const struct {
@@ -188,7 +200,7 @@ static const struct {
     {"rx_pause", event_rx_pause},           {"rx_resume", event_rx_resume},
     {"rx_pause_duration_ps", rx_paused},    {"tx_pause_duration_ps", tx_paused},
     {"pause_transitions", event_transitions}, {"ecn_marked", event_ecn_marked},
-    {"wred_dropped", event_wred_dropped},   {"queue_max_bytes", lane_queue_max},
+    {"wred_dropped", wred_dropped},   {"queue_max_bytes", lane_queue_max},
     {"ingress_max_bytes", lane_ingress_max}, {"headroom_max_bytes", event_headroom_max},
     {"watchdog_detected", event_watchdog_detected}, {"watchdog_restored", event_watchdog_restored},
 };
@@ -201,8 +213,10 @@ static uint64_t sum_prios(const struct sim *s, const struct port *p, prio_value 
   return sum;
 }
 
-static void write_nic(struct jsonw *w, const struct nic_counters *c)
+static void write_nic(const struct sim *s, struct jsonw *w, const struct nic_counters *c)
 {
+  uint64_t handled = has_defect(s, DEFECT_COUNTER_COUNTS_OTHER) ? c->retransmitted_packets : c->cnp_handled;
+  uint64_t discards = has_defect(s, DEFECT_COUNTER_STUCK) ? 0 : c->rx_discards;
   const struct {
     const char *key;
     uint64_t value;
@@ -210,7 +224,7 @@ static void write_nic(struct jsonw *w, const struct nic_counters *c)
       {"ecn_marked_rx", c->ecn_marked_rx},
       {"cnp_sent", c->cnp_sent},
       {"cnp_received", c->cnp_received},
-      {"cnp_handled", c->cnp_handled},
+      {"cnp_handled", handled},
       {"cnp_ignored", c->cnp_ignored},
       {"out_of_sequence", c->out_of_sequence},
       {"packet_seq_err", c->packet_seq_err},
@@ -223,7 +237,7 @@ static void write_nic(struct jsonw *w, const struct nic_counters *c)
       {"retransmitted_packets", c->retransmitted_packets},
       {"retry_exhausted", c->retry_exhausted},
       {"rnr_retry_exhausted", c->rnr_retry_exhausted},
-      {"rx_discards", c->rx_discards},
+      {"rx_discards", discards},
       {"acks_sent", c->acks_sent},
       {"acks_received", c->acks_received},
   };
@@ -236,12 +250,14 @@ static void write_nic(struct jsonw *w, const struct nic_counters *c)
 static void write_port(const struct sim *s, struct jsonw *w, uint32_t port)
 {
   const struct port *p = &s->ports[port];
+  bool stuck = has_defect(s, DEFECT_COUNTER_STUCK);
+  uint64_t unit = has_defect(s, DEFECT_COUNTER_WRONG_UNIT) ? 4 : 1; /* bytes */
   jsonw_member_object(w, s->job->ports[port].name);
   jsonw_member_u64(w, "rate_bps", p->rate_bps);
   jsonw_member_u64(w, "tx_packets", sum_prios(s, p, lane_tx_packets));
-  jsonw_member_u64(w, "tx_bytes", sum_prios(s, p, lane_tx_bytes));
+  jsonw_member_u64(w, "tx_bytes", sum_prios(s, p, lane_tx_bytes) / unit);
   jsonw_member_u64(w, "rx_packets", sum_prios(s, p, lane_rx_packets));
-  jsonw_member_u64(w, "rx_bytes", sum_prios(s, p, lane_rx_bytes));
+  jsonw_member_u64(w, "rx_bytes", sum_prios(s, p, lane_rx_bytes) / unit);
   for (size_t i = 0; i < sizeof prio_lists / sizeof *prio_lists; i++) {
     jsonw_member_array(w, prio_lists[i].key);
     for (int prio = 0; prio < PRIO_COUNT; prio++)
@@ -250,10 +266,10 @@ static void write_port(const struct sim *s, struct jsonw *w, uint32_t port)
   }
   jsonw_member_object(w, "drops");
   for (int i = 0; i < DROP_REASONS; i++)
-    jsonw_member_u64(w, drop_reason_name[i], p->drops[i]);
+    jsonw_member_u64(w, drop_reason_name[i], stuck ? 0 : p->drops[i]);
   jsonw_end_object(w);
   if (p->nic != NIL)
-    write_nic(w, &s->nics[p->nic].count);
+    write_nic(s, w, &s->nics[p->nic].count);
   jsonw_end_object(w);
 }
 
@@ -274,7 +290,7 @@ static void write_switches(const struct sim *s, struct jsonw *w)
     jsonw_member_object(w, s->job->nodes[sw->node].name);
     jsonw_member_u64(w, "buffer_bytes", sw->cfg->buffer.bytes);
     jsonw_member_u64(w, "shared_max_bytes", sw->shared_max);
-    jsonw_member_u64(w, "shared_end_bytes", sw->shared_used);
+    jsonw_member_u64(w, "shared_end_bytes", sw->shared_used + sw->leaked);
     jsonw_end_object(w);
   }
   jsonw_end_object(w);

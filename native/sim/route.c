@@ -63,6 +63,8 @@ static uint32_t hpcc_hash(const struct sim *s, const struct switch_node *sw, con
 
 static uint32_t choose_among(struct sim *s, const struct switch_node *sw, const struct packet *p, uint32_t n)
 {
+  if (has_defect(s, DEFECT_ECMP_POLARISED))
+    return 0;
   switch (sw->cfg->ecmp_mode) {
   case ECMP_SPRAY:
     return (uint32_t)rng_below(&s->rng, n);

@@ -17,6 +17,10 @@ static int next_in_round(struct port *p, uint8_t eligible, int from)
 int sched_ets_pick(const struct sched_cfg *cfg, struct port *p, uint8_t eligible, const uint32_t head_bytes[PRIO_COUNT])
 {
   uint8_t strict = eligible & cfg->strict_mask;
+  if (cfg->strict_last && strict != eligible) {
+    eligible &= (uint8_t)~strict;
+    strict = 0;
+  }
   if (strict != 0)
     return 31 - __builtin_clz(strict);
   int q = p->rr_last;

@@ -71,6 +71,7 @@ static void set_up_port(struct sim *s, uint32_t i)
   p->node = job->ports[i].node;
   p->is_switch = node->is_switch;
   p->peer = p->nic = NIL;
+  p->slowdown = 1;
   p->wire = p->control = (struct fifo){NIL, NIL};
   for (int k = 0; k < PRIO_COUNT; k++) {
     p->lane[k].queue = (struct fifo){NIL, NIL};
@@ -245,7 +246,7 @@ static bool set_up_side(struct sim *s, uint32_t side, uint32_t flow, uint32_t po
 
 static bool set_up_qp(struct sim *s, uint32_t flow, uint32_t qp)
 {
-  enum { FIRST_QPN = 0x11 };
+  enum { FIRST_QPN = 0x11, CONSTANT_SPORT = 0xc000 };
   struct flow *f = &s->flows[flow];
   const struct job_flow *j = f->job;
   uint32_t side = f->first_side + 2 * qp;
@@ -253,7 +254,9 @@ static bool set_up_qp(struct sim *s, uint32_t flow, uint32_t qp)
     return false;
   for (uint32_t i = 0; i < 2; i++)
     s->sides[side + i].qpn = FIRST_QPN + side + i;
-  uint16_t sport = udp_source_port(j, qp, s->sides[side].qpn, s->sides[side + 1].qpn);
+  uint16_t sport = has_defect(s, DEFECT_UDP_SPORT_CONSTANT)
+                       ? CONSTANT_SPORT
+                       : udp_source_port(j, qp, s->sides[side].qpn, s->sides[side + 1].qpn);
   for (uint32_t i = 0; i < 2; i++) {
     struct side *sd = &s->sides[side + i];
     sd->sport = sport;
@@ -295,7 +298,7 @@ static bool set_up_flows(struct sim *s)
     for (uint32_t q = 0; q < f->job->qps; q++, side += 2)
       if (!set_up_qp(s, i, q))
         return false;
-    for (uint32_t k = 0; k < f->job->n_after; k++)
+    for (uint32_t k = 0; k < f->job->n_after && !has_defect(s, DEFECT_ORDERING_LOST_DEPENDENCY); k++)
       if (!wait_for(s, i, f->job->after[k]))
         return false;
   }
@@ -413,7 +416,7 @@ static bool allocate(struct sim *s)
   for (uint32_t i = 0; i < job->n_events; i++)
     storms += job->events[i].kind == EV_PAUSE_STORM;
   s->n_sides = sides;
-  s->q = evq_new(3 * job->n_ports + 2 * hosts + 3 * sides + switches + storms + 8, horizon(s));
+  s->q = evq_new(3 * job->n_ports + 2 * hosts + 3 * sides + switches + storms + 11, horizon(s));
   s->ports = aligned_alloc(64, (job->n_ports + 1) * sizeof *s->ports);
   s->nics = array(hosts, sizeof *s->nics);
   s->switches = array(switches, sizeof *s->switches);
@@ -445,6 +448,8 @@ static bool set_up(struct sim *s)
   s->job_event_slot = evq_add_slot(s->q, SIM_JOB_EVENT, 0);
   s->delayed_slot = evq_add_slot(s->q, SIM_DELAYED, 0);
   s->sample_slot = evq_add_slot(s->q, SIM_SAMPLE, 0);
+  s->held_slot = evq_add_slot(s->q, SIM_HELD, 0);
+  s->stall_slot = evq_add_slot(s->q, SIM_STALL, 0);
   if (!set_up_flows(s) || !set_up_senders(s) || !number_pairs(s) || !route_compute(s))
     return false;
   set_up_classes(s);
@@ -454,7 +459,11 @@ static bool set_up(struct sim *s)
     if (s->flows[i].waiting_for == 0)
       qp_release_flow(s, i);
   arm(s, evq_add_slot(s->q, SIM_END, 0), s->job->duration_ps);
-  return fault_set_up(s);
+  if (!fault_set_up(s))
+    return false;
+  if (s->defects != 0)
+    defect_set_up(s);
+  return true;
 }
 
 struct sim *sim_new(const struct job *job)
@@ -463,7 +472,7 @@ struct sim *sim_new(const struct job *job)
   if (s == NULL)
     return NULL;
   s->job = job;
-  s->free_packet = NIL;
+  s->free_packet = s->held = NIL;
   s->defects = job->defects;
   rng_seed(&s->rng, job->seed);
   if (!set_up(s)) {
@@ -568,6 +577,12 @@ static void dispatch(struct sim *s, const struct evq_slot *e)
   case SIM_DELAYED:
     fault_delayed(s);
     break;
+  case SIM_HELD:
+    switch_release(s);
+    break;
+  case SIM_STALL:
+    defect_check_stall(s);
+    break;
   case SIM_SAMPLE:
     telemetry_sample(s);
     break;
@@ -595,7 +610,7 @@ enum { PROGRESS_MASK = (1 << 16) - 1, DRAIN_LIMIT_EVENTS = 1 << 26 };
 static void run_loop(struct sim *s)
 {
   uint64_t last = s->job->duration_ps + s->job->drain_ps, after_done = 0;
-  while (!s->out_of_memory) {
+  while (!s->out_of_memory && !s->stalled) {
     uint32_t slot = evq_pop(s->q);
     if (slot == EVQ_NONE)
       break;

@@ -8,6 +8,7 @@
  *   qp.c        messages, completion, retry   switch.c   forwarding, marking    mmu.c  shared buffer
  *   sched_*.c   egress schedulers             route.c    next hops, ECMP        fault.c  events
  *   telemetry.c series, traces                result.c   the result JSON        conserve.c  conservation
+ *   defect.c    devices that misbehave on purpose (see defect.h)
  */
 #ifndef ROCE_SIM_H
 #define ROCE_SIM_H
@@ -28,6 +29,7 @@
 #define NIL UINT32_MAX
 #define NEVER UINT64_MAX
 #define PS_PER_S 1000000000000ull
+#define ACK_TIMEOUT_UNIT_PS 4096000ull /* 4.096 µs */
 
 enum sim_event {
   SIM_TX_DONE,     /* obj: port. The frame on the wire has left; something waits */
@@ -42,6 +44,8 @@ enum sim_event {
   SIM_STORM,       /* obj: storm */
   SIM_JOB_EVENT,   /* obj: unused. The next entry of job->events */
   SIM_DELAYED,     /* obj: unused. The first frame held back by an impairment */
+  SIM_HELD,        /* obj: unused. The first frame kept by a defective switch */
+  SIM_STALL,       /* obj: unused. Defects: whether the run still gets anywhere */
   SIM_SAMPLE,      /* obj: unused */
   SIM_END,         /* obj: unused. duration_ps is reached */
 };
@@ -73,7 +77,7 @@ struct packet {
   uint16_t bytes; /* frame, without preamble and gap */
   uint16_t payload;
   uint8_t kind, prio, flags, dscp; /* prio: at hosts that of the flow, in a switch that of the DSCP there */
-  uint32_t pad2;
+  uint32_t out_port; /* of a frame that a defective switch keeps */
 };
 
 struct fifo {
@@ -139,10 +143,13 @@ struct port {
   uint8_t pausing_mask; /* priorities this port has paused its peer on */
   uint8_t strict_mask;  /* scheduler */
   bool is_switch, up;
+  bool leaves_gaps;     /* defective: the line stays unused after a frame, until gap_until */
   uint8_t rr_last;      /* scheduler: priority served last */
   uint8_t ignore_mask;  /* watchdog "forward": pause not obeyed */
   uint16_t memo_bytes[2]; /* serialisation times already computed */
   uint64_t memo_ps[2];
+  uint64_t gap_until;
+  uint32_t slowdown;    /* defective link: its rate is a fraction of rate_bps */
   struct fifo control;  /* PFC frames waiting: before everything, never paused */
   uint32_t node, nic;   /* nic: index of the host port, NIL on switches */
   uint32_t pause_slot;
@@ -199,6 +206,9 @@ struct switch_node {
   uint32_t next_hop_row; /* first entry of this switch in sim->hops */
   uint32_t watchdog_slot;
   uint32_t ecmp_seed;
+  bool leaks;            /* defective: shared buffer is lost … */
+  uint64_t leaked;       /* … this much so far */
+  uint64_t n_vanishing, n_overtaken; /* data packets counted for these defects */
 };
 
 /* A set of equal-cost egress ports, in port order. */
@@ -288,7 +298,7 @@ struct flow {
   uint64_t packets_dropped, packets_retransmitted, packets_duplicate;
   uint64_t packets_out_of_order, ecn_marked, cnp_sent, cnp_received, rate_cuts, rate_increases;
   uint64_t naks_sent, naks_received, timeouts, rnr_naks_sent, rnr_naks_received;
-  uint64_t packets_duplicated_in_fabric;
+  uint64_t packets_duplicated_in_fabric, packets_vanished, payload_mismatched;
   uint64_t sampled_bytes;
   uint32_t qps_done, qps_delivered, waiting_for; /* flows still to complete before it may start */
   struct dependents when_acked, when_delivered;
@@ -326,6 +336,12 @@ struct sim {
   uint32_t n_impairments, *impair_head; /* by side; NIL when none */
   uint32_t delayed, delayed_tail; /* frames held back, by time */
   uint32_t delayed_slot;
+  uint32_t held, held_tail, held_slot; /* frames kept by defective switches, by time */
+  uint64_t vanished_packets, vanished_bytes; /* defective switches */
+  struct job_event own_storm; /* of a defective NIC */
+  uint64_t progress_mark; /* most that flows had achieved at the last look */
+  uint32_t stall_slot;
+  bool stalled;
   struct storm *storms;
   uint32_t n_storms;
   const struct job *job;
@@ -424,6 +440,7 @@ extern const uint32_t rnr_timer_us[32];
 void switch_forward(struct sim *s, uint32_t in_port, uint32_t pkt);
 uint32_t switch_next_packet(struct sim *s, uint32_t port);
 void switch_flush_port(struct sim *s, uint32_t port, uint8_t prio_mask, enum drop_reason reason);
+void switch_release(struct sim *s);
 void switch_watchdog(struct sim *s, uint32_t sw);
 void switch_configure(struct sim *s, struct switch_node *sw);
 enum drop_reason mmu_admit(struct switch_node *sw, struct port *in, const struct port *out, const struct packet *p);
@@ -446,10 +463,20 @@ uint32_t route_hash(const struct sim *s, uint32_t src_port, uint32_t dst_port, u
 /* fault.c */
 bool fault_set_up(struct sim *s);
 void fault_job_event(struct sim *s);
+void fault_add_storm(struct sim *s, const struct job_event *e); /* `e` must outlive the run */
 void fault_storm(struct sim *s, uint32_t storm);
 void fault_delayed(struct sim *s);
 /* Applies the impairments of a data packet that has just been put on its first link. Returns true when it was taken. */
 bool fault_impair(struct sim *s, uint32_t port, uint32_t pkt);
+
+/* defect.c */
+void defect_set_up(struct sim *s);
+bool defect_vanishes(struct sim *s, struct switch_node *sw, uint32_t pkt); /* true: the packet is gone */
+uint64_t defect_delay(const struct sim *s, struct switch_node *sw, uint32_t out, const struct packet *k);
+uint64_t defect_gap(const struct sim *s, const struct port *p, uint8_t prio, uint64_t tx_ps);
+uint64_t defect_drain(const struct sim *s, const struct nic *n, uint64_t asked_bps);
+bool defect_is_first_host(const struct sim *s, uint32_t port);
+void defect_check_stall(struct sim *s);
 
 /* telemetry.c */
 bool telemetry_open(struct sim *s);

@@ -12,7 +12,7 @@ static struct switch_node *switch_at(struct sim *s, const struct port *p)
 /* RED: 0 up to Kmin, linear to Pmax at Kmax, 1 above. */
 static bool red_hit(struct sim *s, const struct port *p, uint64_t queue_bytes)
 {
-  if (queue_bytes <= p->kmin)
+  if (queue_bytes <= p->kmin || has_defect(s, DEFECT_MARKING_OFF))
     return false;
   if (queue_bytes > p->kmax)
     return true;
@@ -20,12 +20,25 @@ static bool red_hit(struct sim *s, const struct port *p, uint64_t queue_bytes)
   return rng_double(&s->rng) < probability;
 }
 
+/* What marking looks at: the egress queue of that priority. */
+static uint64_t marking_depth(const struct sim *s, const struct port *p, uint8_t prio)
+{
+  if (!has_defect(s, DEFECT_MARKING_WRONG_QUEUE))
+    return p->lane[prio].queue_bytes;
+  uint64_t all = 0;
+  for (int i = 0; i < PRIO_COUNT; i++)
+    all += p->lane[i].queue_bytes;
+  return all;
+}
+
 static void mark(struct sim *s, const struct switch_node *sw, uint32_t port, struct packet *k)
 {
   struct port *p = &s->ports[port];
-  uint64_t queue_bytes = p->lane[k->prio].queue_bytes;
+  uint64_t queue_bytes = marking_depth(s, p, k->prio);
   if (!(sw->cfg->ecn.mask & 1u << k->prio) || !(k->flags & PF_ECT) || !red_hit(s, p, queue_bytes))
     return;
+  if (has_defect(s, DEFECT_WRED_DROPS_ECT))
+    return; /* it has drawn for a drop already */
   k->flags |= PF_CE;
   p->ev[k->prio].ecn_marked++;
   if (s->mark_trace != NULL)
@@ -36,9 +49,10 @@ static void mark(struct sim *s, const struct switch_node *sw, uint32_t port, str
 static bool is_wred_dropped(struct sim *s, const struct switch_node *sw, uint32_t port, const struct packet *k)
 {
   const struct ecn_cfg *ecn = &sw->cfg->ecn;
-  if (!ecn->wred_drop || !(ecn->mask & 1u << k->prio) || (k->flags & PF_ECT) || k->kind != PKT_DATA)
+  bool drops = k->flags & PF_ECT ? has_defect(s, DEFECT_WRED_DROPS_ECT) : ecn->wred_drop;
+  if (!drops || !(ecn->mask & 1u << k->prio) || k->kind != PKT_DATA)
     return false;
-  return red_hit(s, &s->ports[port], s->ports[port].lane[k->prio].queue_bytes);
+  return red_hit(s, &s->ports[port], marking_depth(s, &s->ports[port], k->prio));
 }
 
 static bool is_in_storm(const struct port *p, uint8_t prio)
@@ -66,7 +80,34 @@ static enum drop_reason early_drop(struct sim *s, const struct switch_node *sw, 
   const struct port *p = &s->ports[out];
   if (is_in_storm(p, k->prio) && sw->cfg->pfc.watchdog.action == WATCHDOG_DROP)
     return DROP_WATCHDOG;
+  if (!p->up)
+    return DROP_LINK_DOWN; /* a stale route */
   return is_wred_dropped(s, sw, out, k) ? DROP_WRED : DROP_REASONS;
+}
+
+/* A defective switch keeps frames between their admission and their queue. Returns true when it has taken the frame. */
+static bool hold_back(struct sim *s, struct switch_node *sw, uint32_t out, uint32_t pkt)
+{
+  uint64_t delay = defect_delay(s, sw, out, &s->packets[pkt]);
+  if (delay == 0)
+    return false;
+  struct packet *k = &s->packets[pkt];
+  k->time = s->now + delay;
+  k->out_port = out;
+  uint32_t *link = &s->held;
+  if (s->held != NIL && s->packets[s->held_tail].time <= k->time)
+    link = &s->packets[s->held_tail].next;
+  while (*link != NIL && s->packets[*link].time <= k->time)
+    link = &s->packets[*link].next;
+  k->next = *link;
+  *link = pkt;
+  if (k->next == NIL)
+    s->held_tail = pkt;
+  if (s->held == pkt) {
+    evq_disarm(s->q, s->held_slot);
+    arm(s, s->held_slot, k->time);
+  }
+  return true;
 }
 
 void switch_forward(struct sim *s, uint32_t in_port, uint32_t pkt)
@@ -74,6 +115,8 @@ void switch_forward(struct sim *s, uint32_t in_port, uint32_t pkt)
   struct port *in = &s->ports[in_port];
   struct switch_node *sw = switch_at(s, in);
   struct packet *k = &s->packets[pkt];
+  if (has_defect(s, DEFECT_SILENT_DROP) && defect_vanishes(s, sw, pkt))
+    return;
   uint32_t out = route_pick(s, sw, k);
   if (out == NIL) {
     port_drop(s, in_port, pkt, DROP_NO_ROUTE);
@@ -90,8 +133,10 @@ void switch_forward(struct sim *s, uint32_t in_port, uint32_t pkt)
     return;
   }
   k->in_port = in_port;
-  if (mmu_should_pause(sw, in, k->prio))
+  if (mmu_should_pause(sw, in, k->prio) && !has_defect(s, DEFECT_PAUSE_NOT_SENT))
     port_set_peer_pause(s, in_port, k->prio, true);
+  if (s->defects != 0 && hold_back(s, sw, out, pkt))
+    return;
   enqueue(s, sw, out, pkt);
   port_kick(s, out);
 }
@@ -116,6 +161,28 @@ static uint32_t dequeue(struct sim *s, struct switch_node *sw, struct port *p, u
     packet_prefetch(s, l->queue.head);
   mmu_release(sw, &s->ports[k->in_port], k);
   return pkt;
+}
+
+/* The first frame that was kept goes to its queue, unless the link has failed by now. */
+void switch_release(struct sim *s)
+{
+  uint32_t pkt = s->held;
+  struct packet *k = &s->packets[pkt];
+  struct switch_node *sw = switch_at(s, &s->ports[k->in_port]);
+  s->held = k->next;
+  if (s->held != NIL)
+    arm(s, s->held_slot, s->packets[s->held].time);
+  if (s->ports[k->out_port].up) {
+    uint32_t out = k->out_port;
+    enqueue(s, sw, out, pkt);
+    port_kick(s, out);
+    return;
+  }
+  uint32_t in_port = k->in_port;
+  uint8_t prio = k->prio;
+  mmu_release(sw, &s->ports[in_port], k);
+  port_drop(s, k->out_port, pkt, DROP_LINK_DOWN);
+  resume_if_due(s, sw, in_port, prio);
 }
 
 static int pick_queue(struct sim *s, const struct switch_node *sw, struct port *p, uint8_t eligible)
@@ -212,7 +279,15 @@ void switch_watchdog(struct sim *s, uint32_t sw_index)
 
 /* ---- configuration ---- */
 
-static void set_marking(const struct ecn_cfg *ecn, struct port *p)
+/* Kmin or Kmax as it is in this switch. */
+static uint64_t real_threshold(const struct sim *s, uint64_t bytes)
+{
+  if (has_defect(s, DEFECT_THRESHOLDS_X10))
+    bytes *= 10;
+  return has_defect(s, DEFECT_THRESHOLDS_DIV10) ? bytes / 10 : bytes;
+}
+
+static void set_marking(const struct sim *s, const struct ecn_cfg *ecn, struct port *p)
 {
   const struct ecn_profile *chosen = NULL;
   for (uint32_t i = 0; i < ecn->n_profiles; i++) {
@@ -220,8 +295,8 @@ static void set_marking(const struct ecn_cfg *ecn, struct port *p)
     if (e->rate_bps == p->rate_bps || (e->rate_bps == 0 && chosen == NULL))
       chosen = e;
   }
-  p->kmin = chosen != NULL ? chosen->kmin_bytes : NEVER; /* no profile for this speed: no marking */
-  p->kmax = chosen != NULL ? chosen->kmax_bytes : NEVER;
+  p->kmin = chosen != NULL ? real_threshold(s, chosen->kmin_bytes) : NEVER; /* no profile for this speed: no marking */
+  p->kmax = chosen != NULL ? real_threshold(s, chosen->kmax_bytes) : NEVER;
   p->pmax = chosen != NULL ? chosen->pmax : 0;
 }
 
@@ -230,7 +305,7 @@ void switch_configure(struct sim *s, struct switch_node *sw)
 {
   for (uint32_t i = 0; i < sw->n_ports; i++) {
     struct port *p = &s->ports[sw->first_port + i];
-    set_marking(&sw->cfg->ecn, p);
+    set_marking(s, &sw->cfg->ecn, p);
     sched_ets_configure(&sw->cfg->sched, p);
   }
   mmu_configure(s, sw);

@@ -156,7 +156,7 @@ static union series_value value_of(struct sim *s, enum series_kind kind, const s
   case SERIES_QUEUE:
     return (union series_value){.i = s->ports[c->object].lane[c->prio].queue_bytes};
   case SERIES_SHARED:
-    return (union series_value){.i = (int64_t)s->switches[c->object].shared_used};
+    return (union series_value){.i = (int64_t)(s->switches[c->object].shared_used + s->switches[c->object].leaked)};
   case SERIES_GOODPUT:
     return (union series_value){.d = goodput(s, &s->flows[c->object])};
   case SERIES_RATE:
