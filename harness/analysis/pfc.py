@@ -57,6 +57,19 @@ def pause_fraction(senders: int) -> float:
     return 1 - 1 / senders
 
 
+def pause_fraction_range(
+    senders: int, rate_bps: int, run_ps: int, *, buffer_bytes: int, unfair: float = 0.0
+) -> tuple[float, float]:
+    """Least and greatest part of a run of `run_ps` that one of N saturating senders of an incast is paused.
+
+    Together the senders send what the port carries, and once what the switch can hold; each of them 1/N of
+    it, or `unfair` (a part of its share) less or more. A sender that is not paused sends at line rate.
+    """
+    share = 1 - pause_fraction(senders)
+    held = buffer_bytes * 8 * PS_PER_S / (rate_bps * run_ps)
+    return max(0.0, 1 - share * (1 + unfair) * (1 + held)), 1 - share * (1 - unfair)
+
+
 def response_bytes(rate_bps: int) -> int:
     """Bytes a port may still send between the arrival of a pause and its effect (802.3 31B.3.7)."""
     if rate_bps not in RESPONSE_QUANTA:
