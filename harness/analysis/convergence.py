@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -42,6 +43,40 @@ def time_to_jain(
     square = (moved * moved).sum(axis=1) * moved.shape[1]
     index = np.divide(moved.sum(axis=1) ** 2, square, out=np.zeros(len(times)), where=square > 0)
     return _settled(times, full & (index >= threshold), hold_ps, f"at Jain {threshold:.3g}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The last time that a rate fell: when (ps), and the rate just before and after, in the unit of the series."""
+
+    time_ps: int
+    before: float
+    after: float
+
+
+def last_cut(time_ps: ArrayLike, rates: ArrayLike) -> Cut | Missing:
+    """The last fall of one rate over time, to within a sample; Missing when it never fell."""
+    times, table = _table(time_ps, np.asarray(rates, dtype=np.float64)[:, np.newaxis])
+    column = table[:, 0]
+    falls = np.flatnonzero(np.diff(column) < 0)
+    if not len(falls):
+        return Missing("the rate never fell")
+    last = int(falls[-1])
+    return Cut(int(times[last + 1]), float(column[last]), float(column[last + 1]))
+
+
+def time_until_above(time_ps: ArrayLike, rates: ArrayLike, goal: float, since_ps: int = 0) -> int:
+    """Time in ps from `since_ps` until one rate is `goal` or more and stays there.
+
+    A rate that is below the goal at the end took at least until the last sample: that time is returned, so that
+    limits from above can fail it. 0 when it was never below.
+    """
+    times, table = _table(time_ps, np.asarray(rates, dtype=np.float64)[:, np.newaxis])
+    below = np.flatnonzero((table[:, 0] < goal) & (times > since_ps))
+    if not len(below):
+        return 0
+    first = min(int(below[-1]) + 1, len(times) - 1)
+    return int(times[first]) - since_ps
 
 
 def _settled(times: NDArray[np.int64], inside: NDArray[np.bool_], hold_ps: int, what: str) -> int | Missing:

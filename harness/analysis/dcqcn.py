@@ -156,6 +156,51 @@ def timer_recovery(
     return rates
 
 
+@dataclass(frozen=True, slots=True)
+class ReactionPoint:
+    """Constants of a sender's rate machine; the defaults are the 40 Gb/s set of the 2015 paper."""
+
+    line_rate_bps: float = 40e9
+    timer_s: float = 55e-6
+    byte_counter_bytes: float = 10e6
+    fast_recovery: int = 5
+    rate_ai_bps: float = 40e6
+    rate_hai_bps: float = 400e6
+
+
+def recovery_s(point: ReactionPoint, rate_bps: float, target_bps: float, goal_bps: float) -> float:
+    """Seconds from a cut, after which no CNP comes, until the rate is at `goal_bps` again.
+
+    `rate_bps` is the rate after the cut and `target_bps` that before it. Both counters start at 0. An event is the end
+    of a timer period or `byte_counter_bytes` sent; the first F of a kind only halve the gap to the target, then each
+    event raises the target by the additive increase, and i times the hyper increase once both are i above F.
+    """
+    if not 0 < rate_bps <= target_bps <= point.line_rate_bps or goal_bps > point.line_rate_bps:
+        raise ValueError(f"rates go up from {rate_bps:g} by {target_bps:g} to {point.line_rate_bps:g} bit/s")
+    now, ticks, fills, left = 0.0, 0, 0, point.byte_counter_bytes
+    while rate_bps < goal_bps:
+        to_tick, to_fill = (ticks + 1) * point.timer_s - now, left * BITS_PER_BYTE / rate_bps
+        step = min(to_tick, to_fill)
+        now += step
+        left -= rate_bps * step / BITS_PER_BYTE
+        target_bps = min(point.line_rate_bps, target_bps + _increase_bps(point, ticks, fills))
+        rate_bps = (rate_bps + target_bps) / 2
+        if point.line_rate_bps - rate_bps < 1:  # halving never quite arrives
+            rate_bps = point.line_rate_bps
+        if to_tick <= to_fill:
+            ticks += 1
+        else:
+            fills, left = fills + 1, point.byte_counter_bytes
+    return now
+
+
+def _increase_bps(point: ReactionPoint, ticks: int, fills: int) -> float:
+    """What an event adds to the target after so many complete timer periods and byte counters."""
+    if min(ticks, fills) > point.fast_recovery:
+        return (min(ticks, fills) - point.fast_recovery) * point.rate_hai_bps
+    return point.rate_ai_bps if max(ticks, fills) >= point.fast_recovery else 0.0
+
+
 def cnps_expected(marked_ps: Iterable[int], interval_ps: int) -> int:
     """CNPs a notification point sends for CE packets arriving at `marked_ps` (ascending, ps).
 

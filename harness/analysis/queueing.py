@@ -37,6 +37,13 @@ def incast_fill_ps(threshold_bytes: float, senders: int, rate_bps: float) -> flo
     return threshold_bytes * 8 * PS_PER_S / ((senders - 1) * rate_bps)
 
 
+def fill_ps(threshold_bytes: float, in_bps: float, out_bps: float) -> float:
+    """Time in ps until `in_bps` into a port that sends `out_bps` fill `threshold_bytes` of queue."""
+    if in_bps <= out_bps:
+        raise ValueError(f"a queue only grows when more comes in ({in_bps:g}) than goes out ({out_bps:g})")
+    return threshold_bytes * 8 * PS_PER_S / (in_bps - out_bps)
+
+
 def incast_completion_ps(total_bytes: float, rate_bps: float, rtt_ps: float = 0.0) -> float:
     """Lower bound in ps for `total_bytes` on the wire through one port, plus one round trip."""
     return total_bytes * 8 * PS_PER_S / rate_bps + rtt_ps
