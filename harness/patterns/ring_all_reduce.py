@@ -2,7 +2,8 @@
 
 n ranks, 2(n-1) steps. In a reduce-scatter step k (0 to n-2) rank r sends chunk (r - k) mod n to its right
 neighbour and reduces the one that arrives; in an all-gather step it sends chunk (r + 1 - k) mod n on. A step
-of a rank starts when what it sends has arrived: the step before from its left neighbour.
+of a rank starts when what it sends has arrived, in the step before from its left neighbour, and when what it sent in
+the step before is acknowledged: one chunk at a time to a neighbour, as on one queue pair.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class RingAllReduce(Traffic):
             for step in range(2 * (len(ports) - 1)):
                 for rank, src in enumerate(ports):
                     left, right = (rank - 1) % len(ports), ports[(rank + 1) % len(ports)]
-                    after = (f"{channel}-{step - 1}-{left}",) if step else ()
+                    last = f"{channel}-{step - 1}"
+                    after = (f"{last}-{left}", f"{last}-{rank}") if step else ()
                     chunk = _chunk_sent(rank, step, len(ports))
                     delay = self.reduce_time if step else 0
                     flow = self.flow(

@@ -13,6 +13,7 @@ from harness.core.topology import Topology
 from harness.core.units import KB, MB, US
 from harness.core.yamlio import dump_yaml, parse_yaml, validate
 from harness.patterns.all_to_all import AllToAll, Schedule
+from harness.patterns.broadcast import Broadcast, Tree
 from harness.patterns.incast import Incast
 from harness.patterns.outcast import Outcast
 from harness.patterns.pair import Pair
@@ -25,6 +26,7 @@ from harness.patterns.victim import Shares, Victim
 EXAMPLES: dict[str, dict[str, Any]] = {
     "all_to_all": {"size": "300KB"},
     "flows": {"flows": [{"name": "f1", "src": "h1:p0", "dst": "h2:p0", "message_bytes": 1000}]},
+    "broadcast": {"ranks": 5, "size": "1MB"},
     "incast": {"senders": 4, "size": "20MB", "receiver": "h6"},
     "outcast": {"receivers": ["h2", "h5"], "size": "1MB"},
     "pair": {"size": "1MB", "both_ways": True},
@@ -138,7 +140,7 @@ class TestEveryPattern:
 
 def test_unknown_pattern_names_those_that_exist() -> None:
     with pytest.raises(
-        ConfigError, match=r"'incats'.*did you mean 'incast'\? patterns are: all_to_all, flows"
+        ConfigError, match=r"'incats'.*did you mean 'incast'\? patterns are: all_to_all, broadcast, flows"
     ):
         patterns.load("incats")
 
@@ -313,14 +315,43 @@ def test_ring_all_reduce_reduces_and_gathers(ranks: int, size: int) -> None:
     assert sum(flow.message_bytes for flow in flows) == 2 * (ranks - 1) * size
 
 
-def test_ring_steps_wait_for_the_left_neighbour() -> None:
+def test_ring_steps_wait_for_the_left_neighbour_and_for_their_own_last_chunk() -> None:
     flows = {flow.name: flow for flow in RingAllReduce(4, 4 * KB, reduce_time=5).flows(star(4), 1)}
 
     assert flows["ring-all-reduce-0-0-2"].after == ()
-    assert flows["ring-all-reduce-0-3-0"].after == ("ring-all-reduce-0-2-3",)
+    assert flows["ring-all-reduce-0-3-0"].after == ("ring-all-reduce-0-2-3", "ring-all-reduce-0-2-0")
     assert flows["ring-all-reduce-0-3-0"].after_delay_ps == 5
     source = flows["ring-all-reduce-0-3-0"].src
     assert flows["ring-all-reduce-0-2-3"].dst == source  # what it waits for arrives where it starts
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 5, 8])
+@pytest.mark.parametrize(("tree", "chunks"), [("binomial", 1), ("chain", 1), ("chain", 4)])
+def test_a_broadcast_reaches_every_rank_once_in_its_rounds(ranks: int, tree: str, chunks: int) -> None:
+    """Whoever sends has what it sends, one transfer at a time, and the rounds are as many as the formula says."""
+    flows = list(Broadcast(ranks, 1003, tree=Tree(tree), chunks=chunks).flows(star(8), 1))
+    end: dict[str, int] = {}
+    busy: dict[tuple[str, int], str] = {}
+    held = {("h1:p0", chunk) for chunk in range(chunks)}
+    for flow in flows:
+        chunk = int(flow.name.split("-")[1])
+        end[flow.name] = 1 + max((end[name] for name in flow.after), default=0)
+        assert (flow.src, chunk) in held
+        assert (flow.dst, chunk) not in held
+        assert busy.setdefault((flow.src, end[flow.name]), flow.name) == flow.name
+        held.add((flow.dst, chunk))
+
+    rounds = (ranks - 1).bit_length() if tree == "binomial" else ranks - 2 + chunks
+    assert len(held) == ranks * chunks
+    assert max(end.values()) == rounds
+    assert sum(flow.message_bytes for flow in flows) == (ranks - 1) * 1003
+
+
+def test_a_broadcast_refuses_chunks_that_make_no_sense() -> None:
+    with pytest.raises(ConfigError, match="only a chain has chunks"):
+        Broadcast(4, 1 * KB, chunks=2).flows(star(8), 1)
+    with pytest.raises(ConfigError, match="too few bytes for these chunks"):
+        Broadcast(4, 5, tree=Tree.CHAIN, chunks=4).flows(star(8), 1)
 
 
 def test_ring_refuses_chunks_of_nothing() -> None:
