@@ -273,16 +273,21 @@ def _number(data: Mapping[str, Any], key: str, flow: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int):
         unknown = "is not in the result" if key not in data else "is not known, it did not complete"
         return Missing(f"{key} of flow {flow} {unknown}")
-    return value
+    return value if value >= 0 else Missing(f"{key} of flow {flow} is negative: it wrapped or was reset")
 
 
 def _latency(value: Any, flow: str) -> Latency | Missing:
     if not isinstance(value, dict):
         return Missing(f"flow {flow} has no latency figures")
     names = [name for name in Latency.__slots__ if name != "mean_ps"]
-    mean = value.get("mean_ps")
     known = {name: _number(value, name, flow) for name in names}
-    return Latency(mean_ps=mean if isinstance(mean, int | float) else Missing("no mean"), **known)
+    return Latency(mean_ps=_mean(value.get("mean_ps"), flow), **known)
+
+
+def _mean(value: Any, flow: str) -> float | Missing:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return Missing(f"mean_ps of the latency of flow {flow} is not in the result")
+    return value
 
 
 _NUMBERS = tuple(

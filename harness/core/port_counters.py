@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -104,6 +104,8 @@ class CounterTable:
         found = self._raw(self.ports[port], counter)
         if isinstance(found, bool) or not isinstance(found, int | Missing):
             return Missing(f"{counter} is not in the result of {port}")
+        if not isinstance(found, Missing) and found < 0:
+            return Missing(f"{counter} of {port} is negative: it wrapped or was reset")
         return found
 
     def _raw(self, port: PortResult, counter: Counter) -> Any:
@@ -120,7 +122,7 @@ class CounterTable:
             return None
         if self.only_priority is not None:
             return values[self.only_priority]
-        return max(values) if counter.aggregation is Aggregation.MAX else sum(values)
+        return _reduced(values, max if counter.aggregation is Aggregation.MAX else sum)
 
 
 def _of_port(port: PortResult, counter: Counter) -> Any:
@@ -139,4 +141,11 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _sum(drops: Any) -> int | None:
-    return sum(drops.values()) if isinstance(drops, dict) and drops else None
+    return _reduced(list(drops.values()), sum) if isinstance(drops, dict) and drops else None
+
+
+def _reduced(values: Sequence[Any], reduce: Callable[[Sequence[int]], int]) -> int | None:
+    """Join whole numbers; one that is absent leaves nothing, one that is negative makes the whole negative."""
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+        return None
+    return min(values) if min(values) < 0 else reduce(values)

@@ -115,7 +115,11 @@ class RunResult:
     def invalid_reasons(self) -> tuple[str, ...]:
         """Why this run is no evidence; empty when it is. Verdicts on such a run are INVALID."""
         return invalid_reasons(
-            self.job, self.raw, self.flows, () if self.scenario is None else self.scenario.may_fail
+            self.job,
+            self.raw,
+            self.flows,
+            () if self.scenario is None else self.scenario.may_fail,
+            self.series,
         )
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from harness.core.counters import Counter
 from harness.core.evidence import Missing
+from harness.core.facts import Facts
 from harness.core.flow_results import FlowResult, FlowSet, FlowStatus
 from harness.core.job import matches
+from harness.core.laws import broken_laws
 from harness.core.port_counters import COUNTED, CounterTable
+from harness.core.series import SeriesSet
 from harness.core.units import US, format_duration, format_rate
 
 LOAD_TOLERANCE = 0.05
@@ -32,7 +36,11 @@ SHOWN = 3
 
 
 def invalid_reasons(
-    job: Mapping[str, Any], raw: Mapping[str, Any], flows: FlowSet, may_fail: Sequence[str]
+    job: Mapping[str, Any],
+    raw: Mapping[str, Any],
+    flows: FlowSet,
+    may_fail: Sequence[str],
+    series: SeriesSet | None = None,
 ) -> tuple[str, ...]:
     """Return every reason why the run is no evidence, in words."""
     checks = (
@@ -46,6 +54,8 @@ def invalid_reasons(
         _payload_right(raw, may_fail),
         _started_together(raw),
         _clocks_steady(raw),
+        _nothing_negative(raw),
+        law_reasons(job, raw, series),
     )
     return tuple(reason for check in checks for reason in check)
 
@@ -247,6 +257,39 @@ def _clocks_steady(raw: Mapping[str, Any]) -> Iterator[str]:
 def _series_there(job: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
     if job.get("sample_every_ps") and job.get("output_dir") and raw.get("series") is None:
         yield "series were asked for and are not there"
+
+
+def _nothing_negative(raw: Mapping[str, Any]) -> Iterator[str]:
+    """A counter below zero wrapped or was reset; what it stands at says nothing about the run."""
+    places = [(place, port) for place, port in (raw.get("ports") or {}).items()]
+    places += [(f"flow {flow.get('name')}", flow) for flow in raw.get("flows") or ()]
+    places.append(("the run", {"end_ps": raw.get("end_ps")}))
+    found = [f"{key} of {place}" for place, figures in places for key in _negative(figures)]
+    if found:
+        yield f"negative, it wrapped or was reset: {_listed(found)}"
+
+
+def _negative(figures: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Names of figures that hold a number below zero: as such, in a list by priority or in an object."""
+    for key, value in figures.items():
+        if isinstance(value, dict):
+            yield from _negative(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            if any(isinstance(item, int | float) and item < 0 for item in value):
+                yield f"{prefix}{key}"
+        elif isinstance(value, int | float) and value < 0:
+            yield f"{prefix}{key}"
+
+
+def law_reasons(
+    job: Mapping[str, Any],
+    raw: Mapping[str, Any],
+    series: SeriesSet | None,
+    touching: AbstractSet[str] = frozenset(),
+) -> Iterator[str]:
+    """Yield a reason for each law (harness/core/laws.py) that the run breaks; `touching` narrows to their readings."""
+    for law, places in broken_laws(Facts(job, raw, series), touching):
+        yield f"counters contradict each other: {_listed(places)} ({law.says.rstrip('.')})"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -79,22 +79,36 @@ FLOW_NUMBERS = [
 ]
 
 
+PORT_PACKETS, PORT_BYTES = 10**6, 10**9
+"""What each port sent and received."""
+
+
 def port(*, is_host, rate_bps=10**11):
-    made = {"rate_bps": rate_bps, "tx_packets": 10, "tx_bytes": 1000, "rx_packets": 20, "rx_bytes": 2000}
+    """Return a port that took part, with the same counters as every other: both ends of a link agree."""
+    made = {"rate_bps": rate_bps}
     made |= {key: [0, 0, 0, 5, 0, 0, 1, 0] for key in PRIO_LISTS}
-    made |= {key: [0] * 8 for key in ("tx_pause", "rx_pause_duration_ps", "wred_dropped")}
+    for key, count in (("packets", PORT_PACKETS), ("bytes", PORT_BYTES)):
+        made |= {f"tx_{key}": count, f"rx_{key}": count}
+        made |= {f"{way}_{key}_prio": [0, 0, 0, count - 2, 0, 0, 2, 0] for way in ("tx", "rx")}
+    made |= {key: [0] * 8 for key in ("rx_pause_duration_ps", "pause_transitions", "wred_dropped")}
+    made["ecn_marked"] = [0, 0, 0, 0 if is_host else 1, 0, 0, 0, 0]
     made["drops"] = dict.fromkeys(REASONS, 0)
     return made | ({"nic": dict.fromkeys(NIC, 0)} if is_host else {})
 
 
 def flow(wanted, duration_ps=10**9):
-    size = wanted["message_bytes"] * wanted["messages"] * wanted["qps"]
+    """Return a flow that went well."""
+    messages = wanted["messages"] * wanted["qps"]
+    size = wanted["message_bytes"] * messages
+    packets = -(-size // 1024)
+    latency = dict.fromkeys(("min_ps", "p50_ps", "p90_ps", "p99_ps", "p999_ps", "max_ps"), duration_ps)
     made = dict.fromkeys(FLOW_NUMBERS, 0)
     made |= {
         "name": wanted["name"], "src": wanted["src"], "dst": wanted["dst"], "status": "done", "error": None,
         "start_ps": 0, "end_ps": duration_ps, "fct_ps": duration_ps, "message_bytes": wanted["message_bytes"],
-        "messages_completed": 1, "bytes_sent": size, "bytes_delivered": size, "bytes_acked": size,
-        "packets_sent": -(-size // 1024), "latency": None, "qps": [],
+        "messages_completed": messages, "bytes_sent": size, "bytes_delivered": size, "bytes_acked": size,
+        "packets_sent": packets, "packets_delivered": packets, "qps": [],
+        "latency": {"count": messages, "mean_ps": float(duration_ps), **latency},
     }  # fmt: skip
     return made
 

@@ -23,6 +23,7 @@ from harness.core.errors import TopologyNotOffered
 
 def port(drops):
     lists = {key: [0] * 8 for key in port_counters._LISTS.values()}
+    lists["wred_dropped"] = [drops] + [0] * 7
     reasons = {**dict.fromkeys(port_counters._DROPS.values(), 0), "wred": drops}
     return {**lists, **dict.fromkeys(port_counters._TOTALS.values(), 0), "drops": reasons}
 
