@@ -8,6 +8,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from harness.analysis.samples import known
 from harness.core.evidence import Missing
 
@@ -36,3 +39,16 @@ def variation(values: Iterable[float | Missing]) -> float | Missing:
         return Missing("one value does not vary")
     mean = statistics.fmean(samples)
     return statistics.stdev(samples) / mean if mean else Missing("the mean is 0")
+
+
+def time_off_ps(samples: ArrayLike, wanted: Sequence[float], *, within: float, every_ps: int) -> int:
+    """Return how long at least one column was more than `within` (a fraction) off what it should be, in ps.
+
+    `samples` has a row for each interval of `every_ps`. It counts such intervals, so that there is an answer
+    where nothing ever settles.
+    """
+    table = np.asarray(samples, dtype=np.float64)
+    goal = np.asarray(wanted, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1:] != goal.shape or not (goal > 0).all():
+        raise ValueError(f"a table of shape {table.shape} does not fit {list(wanted)}, each above 0")
+    return int(np.any(np.abs(table - goal) > within * goal, axis=1).sum()) * every_ps

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.analysis.shares import variation, worst_deviation
+from harness.analysis.shares import time_off_ps, variation, worst_deviation
 from harness.analysis.zero_load import hops, waiting_ps, zero_load_ps
 from harness.bindings.sim import reserve
 from harness.core.errors import ConfigError
@@ -55,6 +55,13 @@ def test_the_worst_deviation_is_relative_and_has_no_sign():
         worst_deviation([1], [1, 2])
     with pytest.raises(ValueError, match="above 0"):
         worst_deviation([1], [0])
+
+
+def test_time_off_counts_intervals_in_which_anybody_is_off():
+    samples = [[50, 50], [40, 60], [20, 80], [22, 79], [20, 70]]
+    assert time_off_ps(samples, [20, 80], within=0.1, every_ps=5) == 15
+    with pytest.raises(ValueError, match="does not fit"):
+        time_off_ps(samples, [20, 80, 0], within=0.1, every_ps=5)
 
 
 def test_variation_is_the_deviation_over_the_mean():
