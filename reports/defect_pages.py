@@ -89,8 +89,8 @@ A check is worth something when it fails for what it is there for. The simulated
 * A test is *proven* when at least one defect makes at least one of its measurements FAIL. INVALID is no proof.
 * Without any defect everything passes. Negative controls are left out: they are broken on purpose already.
 
-The page `matrix.html` that the command leaves has every pair with its failing measurements; `matrix.json` (format 1) has
-the same for tools: `defects[].cells` by test with `state` (`failed`, `invalid`, `broke`; what passed is left out),
+The page `matrix.html` that the command leaves has every pair with its failing measurements; `matrix.json` (format 1)
+has the same for tools: `defects[].cells` by test with `state` (`failed`, `invalid`, `broke`; what passed is left out),
 `failed` of `cases`, and `measurements`.
 """
 
