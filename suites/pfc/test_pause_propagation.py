@@ -7,8 +7,10 @@ import pytest
 from harness import (
     MB,
     MS,
+    Buffer,
     Capability,
     Counter,
+    Ecmp,
     Nic,
     PauseStorm,
     Pfc,
@@ -18,7 +20,9 @@ from harness import (
     at_least,
     at_most,
     equals,
+    within,
 )
+from harness.patterns.incast import Incast
 from harness.patterns.pair import Pair
 
 pytestmark = [
@@ -29,7 +33,21 @@ pytestmark = [
 QOS = Qos(pfc=Pfc({3}), nic=Nic(mtu=4096))
 STORM = PauseStorm(0, "h2:p0", {3}, 2 * MS)
 FLOW = Pair(10 * MB, "h1", "h2")
+LOSSLESS = equals(0, source="each switch pauses the one before it before it has to drop")
+NOT_REPEATED = equals(0, source="nothing is lost, and the pause is shorter than the ACK timeout of 67 ms")
 FILL = "the buffer of a switch before it (2 MB) fills in 160 us at 100 Gb/s; its share of it is smaller"
+# Four hosts of the first rack send to one host of the last, over four spines. With buffers of 1 MB all are paused soon.
+ACROSS = Incast(4, 1 * MB, "h16", messages=0)
+SMALL, LONG = Buffer(size=1 * MB), 4 * MS
+SPREAD = Qos(pfc=Pfc({3}), buffer=SMALL, nic=Nic(mtu=4096), ecmp=Ecmp("dqpn"))
+STEPS = "the tier behind it is overrun: four senders of line rate, one receiver"
+LEAST = 3 - 6 * 1 * MB * 8 / (100 * LONG / 1000)
+FRAME = (4096 + 82) * 8 / 100 * 1000
+"""Time of one frame in ps."""
+EXCESS = (
+    "a sender runs or stands still; together four run as long as one link is busy and they fill two leaves and four"
+    " spines of 1 MB; a frame that has begun when a pause comes ends within it"
+)
 
 
 @pytest.mark.plan("PFC-16")
@@ -53,8 +71,8 @@ def test_a_pause_reaches_the_sender_hop_by_hop(fabric, expect):
     expect(
         "sender paused after the first switch", sender, at_most(first, margin=0.0), "ms", source="causality"
     )
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
-    expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
+    expect("packets sent again", result.counters[Counter.RETRANSMITTED], NOT_REPEATED)
 
 
 @pytest.mark.plan("PFC-16")
@@ -72,5 +90,43 @@ def test_a_switch_that_breaks_the_chain_is_noticed(fabric, expect):
         "ms",
         source=FILL,
     )
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
-    expect("packets sent again", result.counters[Counter.RETRANSMITTED], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
+    expect("packets sent again", result.counters[Counter.RETRANSMITTED], NOT_REPEATED)
+
+
+@pytest.mark.plan("PFC-16")
+@pytest.mark.topology("leaf-spine-16")
+def test_a_pause_crosses_the_tiers_of_a_fabric(fabric, expect):
+    """The last leaf pauses the spines, they the first leaf, and that one its hosts, for what is too much; no drop."""
+    result = fabric.run(Scenario(ACROSS, qos=SPREAD, duration=LONG))
+
+    pauses = result.counters.priority(3)
+    spines = (
+        pauses.switches[Counter.PAUSE_TX]
+        - pauses.at("leaf1")[Counter.PAUSE_TX]
+        - pauses.at("leaf4")[Counter.PAUSE_TX]
+    )
+    stood = pauses.hosts[Counter.PAUSE_RX_DURATION] / LONG
+    most = 3 + pauses.hosts[Counter.PAUSE_TRANSITIONS] * FRAME / LONG
+    expect("pauses of the last leaf", pauses.at("leaf4")[Counter.PAUSE_TX], at_least(1, source=STEPS))
+    expect("pauses of the spines", spines, at_least(1, source=STEPS))
+    expect("pauses of the first leaf", pauses.at("leaf1")[Counter.PAUSE_TX], at_least(4, source=STEPS))
+    expect("paused part, sum of the senders", stood, within(LEAST, most, source=EXCESS))
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
+
+
+@pytest.mark.plan("PFC-16")
+@pytest.mark.topology("leaf-spine-16")
+@pytest.mark.negative_control("a first leaf without PFC")
+@pytest.mark.needs(Capability.QOS_CHANGE)
+def test_a_tier_that_breaks_the_chain_is_noticed(fabric, expect):
+    """A leaf without PFC does not stop for the spines, nor does it stop its hosts: frames are dropped."""
+    broken = QosChange(0, "leaf1", switch={"pfc": {"priorities": []}})
+    result = fabric.run(Scenario(ACROSS, qos=SPREAD, events=[broken], duration=LONG))
+
+    pauses = result.counters.priority(3)
+    stood = pauses.hosts[Counter.PAUSE_RX_DURATION] / LONG
+    most = 3 + pauses.hosts[Counter.PAUSE_TRANSITIONS] * FRAME / LONG
+    expect("pauses of the first leaf", pauses.at("leaf1")[Counter.PAUSE_TX], at_least(4, source=STEPS))
+    expect("paused part, sum of the senders", stood, within(LEAST, most, source=EXCESS))
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)

@@ -17,6 +17,7 @@ from harness import (
     Scenario,
     Watchdog,
     at_least,
+    at_most,
     equals,
     within,
 )
@@ -37,10 +38,25 @@ BACKGROUND = Pair(60 * MB, "h2", "h9", priority=4, rate=1 * GBPS, name="backgrou
 RATE = at_least(
     0.95 * Wire().efficiency(4096), source="the load offered less headers; 5 % as in the SONiC PFC suite"
 )
+ONE_STORM = equals(1, source="one storm longer than the detection time")
+ITS_END = equals(1, source="the storm ends, and no pause comes for the restoration time after it")
+NO_STORM = equals(0, source="no pause lasts for the detection time")
+LOSSLESS = equals(0, source="nothing is discarded without a storm; what is held fits in the buffer")
 DETECTION = within(200, 300, source="detection time to detection time plus one poll")
+# Two senders, two receivers, one priority: h9 is stormed, h8 is not. The flow from h1 to h8 waits behind what is held
+# for h9 until the watchdog acts; that from h2 to h8 meets the storm nowhere.
+VICTIM = Pair(100 * MB, "h1", "h8", priority=3, rate=1 * GBPS, messages=0, name="victim")
+OTHER = Pair(100 * MB, "h2", "h8", priority=3, rate=1 * GBPS, messages=0, name="other")
+BLOCKED = Pair(100 * MB, "h1", "h9", priority=3, rate=1 * GBPS, messages=0, name="blocked")
+LONG_STORM, AT = PauseStorm(50 * MS, "h9:p0", {3}, 600 * MS), 50 * MS
+PAUSED_AT_MOST = at_most(
+    300, source="from the storm to its detection, one poll late at most; then its queue is empty"
+)
 
 
 @pytest.mark.plan("WD-01", "WD-02")
+@pytest.mark.catches("watchdog_never", "storms detected")
+@pytest.mark.catches("watchdog_never_restores", "queues restored")
 @pytest.mark.parametrize("at_ms", [10, 50, 90])
 def test_a_long_storm_is_broken_and_the_queue_restored(fabric, expect, at_ms):
     """A storm of 400 ms is detected after 200 to 300 ms, its queue discarded, and restored when the storm ends."""
@@ -56,10 +72,10 @@ def test_a_long_storm_is_broken_and_the_queue_restored(fabric, expect, at_ms):
     result = fabric.run(scenario)
 
     port = result.counters.at("sw1:e9").priority(3)
-    expect("storms detected", port[Counter.WATCHDOG_DETECTED], equals(1))
+    expect("storms detected", port[Counter.WATCHDOG_DETECTED], ONE_STORM)
     expect("paused until detection", port[Counter.PAUSE_RX_DURATION] / MS, DETECTION, "ms")
     expect("frames discarded", result.counters[Counter.DROPS_WATCHDOG], at_least(1), source="action drop")
-    expect("queues restored", port[Counter.WATCHDOG_RESTORED], equals(1))
+    expect("queues restored", port[Counter.WATCHDOG_RESTORED], ITS_END)
     expect("background", result.flow("background-0").goodput_gbps, RATE, "Gb/s")
 
 
@@ -80,9 +96,9 @@ def test_a_storm_goes_on_without_watchdog(fabric, expect):
     result = fabric.run(scenario)
 
     port = result.counters.at("sw1:e9").priority(3)
-    expect("storms detected", port[Counter.WATCHDOG_DETECTED], equals(1))
+    expect("storms detected", port[Counter.WATCHDOG_DETECTED], ONE_STORM)
     expect("paused until detection", port[Counter.PAUSE_RX_DURATION] / MS, DETECTION, "ms")
-    expect("queues restored", port[Counter.WATCHDOG_RESTORED], equals(1))
+    expect("queues restored", port[Counter.WATCHDOG_RESTORED], ITS_END)
 
 
 @pytest.mark.plan("WD-02")
@@ -104,11 +120,12 @@ def test_a_slow_watchdog_is_noticed(fabric, expect):
     result = fabric.run(scenario)
 
     port = result.counters.at("sw1:e9").priority(3)
-    expect("storms detected", port[Counter.WATCHDOG_DETECTED], equals(1))
+    expect("storms detected", port[Counter.WATCHDOG_DETECTED], ONE_STORM)
     expect("paused until detection", port[Counter.PAUSE_RX_DURATION] / MS, DETECTION, "ms")
 
 
 @pytest.mark.plan("WD-01")
+@pytest.mark.catches("watchdog_early", "storms detected")
 def test_a_short_storm_is_left_alone(fabric, expect):
     """A storm of 150 ms is shorter than the detection time: nothing is detected and nothing discarded."""
     storm = PauseStorm(50 * MS, "h9:p0", {3}, 150 * MS)
@@ -119,8 +136,8 @@ def test_a_short_storm_is_left_alone(fabric, expect):
 
     port = result.counters.at("sw1:e9").priority(3)
     expect("paused", port[Counter.PAUSE_RX_DURATION] / MS, within(149, 151), "ms", source="the storm")
-    expect("storms detected", port[Counter.WATCHDOG_DETECTED], equals(0))
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("storms detected", port[Counter.WATCHDOG_DETECTED], NO_STORM)
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
 
 
 @pytest.mark.plan("PFC-12")
@@ -140,8 +157,8 @@ def test_a_throttling_storm_is_left_alone(fabric, expect):
         "ms",
         source="300 pauses of 335.5 us",
     )
-    expect("storms detected", port[Counter.WATCHDOG_DETECTED], equals(0))
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("storms detected", port[Counter.WATCHDOG_DETECTED], NO_STORM)
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
 
 
 @pytest.mark.plan("PFC-12", "WD-01")
@@ -159,5 +176,40 @@ def test_a_watchdog_that_acts_is_noticed(fabric, expect):
     )
     result = fabric.run(scenario)
 
-    expect("storms detected", result.counters.at("sw1:e9").priority(3)[Counter.WATCHDOG_DETECTED], equals(0))
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("storms detected", result.counters.at("sw1:e9").priority(3)[Counter.WATCHDOG_DETECTED], NO_STORM)
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
+
+
+@pytest.mark.plan("WD-03")
+def test_other_ports_go_on_through_a_storm(fabric, expect):
+    """Through a storm at h9 a flow of another sender keeps its rate; one of the same sender has it once h9 is cut off."""
+    scenario = Scenario(
+        [BLOCKED, VICTIM, OTHER], qos=QOS, events=[LONG_STORM], duration=600 * MS, sample_every=10 * MS,
+        may_fail=["blocked-*"],
+    )  # fmt: skip
+    result = fabric.run(scenario)
+
+    after = result.series["goodput_bps"].between(AT + 300 * MS + 10 * MS)
+    held = result.counters.at("h1").priority(3)[Counter.PAUSE_RX_DURATION] / MS
+    expect("storms detected", result.counters.at("sw1:e9").priority(3)[Counter.WATCHDOG_DETECTED], ONE_STORM)
+    expect("storms seen elsewhere", result.counters.at("sw1:e8")[Counter.WATCHDOG_DETECTED], NO_STORM)
+    expect("other sender", result.flow("other-0").goodput_gbps, RATE, "Gb/s")
+    expect("same sender, after detection", after.mean("victim-0") / 1e9, RATE, "Gb/s")
+    expect("sender paused", held, PAUSED_AT_MOST, "ms")
+
+
+@pytest.mark.plan("WD-03")
+@pytest.mark.negative_control("watchdog switched off")
+def test_a_storm_that_spreads_is_noticed(fabric, expect):
+    """Without watchdog the sender of the stormed flow stands still to the end, and its other flow with it."""
+    scenario = Scenario(
+        [BLOCKED, VICTIM, OTHER], qos=Qos(pfc=Pfc({3}), nic=Nic(mtu=4096)), events=[LONG_STORM],
+        duration=600 * MS, sample_every=10 * MS, may_fail=["blocked-*"],
+    )  # fmt: skip
+    result = fabric.run(scenario)
+
+    after = result.series["goodput_bps"].between(AT + 300 * MS + 10 * MS)
+    held = result.counters.at("h1").priority(3)[Counter.PAUSE_RX_DURATION] / MS
+    expect("storms detected", result.counters.at("sw1:e9").priority(3)[Counter.WATCHDOG_DETECTED], ONE_STORM)
+    expect("same sender, after detection", after.mean("victim-0") / 1e9, RATE, "Gb/s")
+    expect("sender paused", held, PAUSED_AT_MOST, "ms")
