@@ -15,6 +15,7 @@ SOURCE = "a link without bit errors neither makes nor loses frames"
 
 
 @pytest.mark.plan("BASE-09")
+@pytest.mark.catches("bit_errors", "frames to the switch")
 @pytest.mark.topology("star-9")
 @pytest.mark.parametrize("number", [1, 5, 9])
 def test_both_ends_of_a_link_count_the_same(fabric, expect, number):
