@@ -155,6 +155,7 @@ void defect_check_stall(struct sim *s)
 {
   uint64_t mark = achieved(s);
   s->stalled = mark <= s->progress_mark && !is_expecting(s);
+  s->stopping = s->stopping || s->stalled;
   s->progress_mark = max_u64(s->progress_mark, mark);
   arm(s, s->stall_slot, s->now + patience(s));
 }

@@ -30,7 +30,7 @@ static uint64_t shared_part(const struct switch_node *sw, const struct lane *l)
 }
 
 /* A defective switch: one part of the shared buffer for each port, less what its other priorities hold. */
-static uint64_t static_part(const struct switch_node *sw, const struct port *in, uint8_t prio)
+DEFECTIVE static uint64_t static_part(const struct switch_node *sw, const struct port *in, uint8_t prio)
 {
   uint64_t part = sw->shared_total / sw->n_ports, others = 0;
   for (uint8_t i = 0; i < PRIO_COUNT; i++)
@@ -39,12 +39,12 @@ static uint64_t static_part(const struct switch_node *sw, const struct port *in,
 }
 
 /* Shared bytes an ingress port-priority may hold now. */
-static uint64_t threshold(const struct switch_node *sw, const struct port *in, uint8_t prio)
+static inline uint64_t threshold(const struct switch_node *sw, const struct port *in, uint8_t prio)
 {
   const struct buffer_cfg *b = &sw->cfg->buffer;
   if (b->model == BUFFER_HPCC)
     return free_shared(sw) >> in->pfc_shift;
-  if (b->model == BUFFER_STATIC)
+  if (is_rare(b->model == BUFFER_STATIC))
     return static_part(sw, in, prio);
   return (uint64_t)((is_lossless(sw, prio) ? b->alpha : b->lossy_alpha) * (double)free_shared(sw));
 }
@@ -95,7 +95,7 @@ void mmu_release(struct switch_node *sw, struct port *in, const struct packet *p
   l->headroom_bytes -= from_headroom;
   l->ingress_bytes -= bytes - from_headroom;
   sw->shared_used -= from_shared;
-  if (sw->leaks)
+  if (is_rare(sw->leaks))
     sw->leaked = min_u64(sw->leaked + from_shared / LEAKED_PART, sw->shared_total);
 }
 

@@ -15,12 +15,10 @@ bool port_is_busy(const struct sim *s, const struct port *p)
 
 void port_need_tx_done(struct sim *s, struct port *p)
 {
-  if (is_armed(s, p->tx_slot)) {
-    if (s->q->slots[p->tx_slot].time <= p->busy_until)
-      return;
+  if (is_rare(p->leaves_gaps) && s->q->slots[p->tx_slot].time > p->busy_until)
     evq_disarm(s->q, p->tx_slot); /* it waits for the end of a gap */
-  }
-  evq_arm(s->q, p->tx_slot, p->busy_until, p->busy_order);
+  if (!is_armed(s, p->tx_slot))
+    evq_arm(s->q, p->tx_slot, p->busy_until, p->busy_order);
 }
 
 static uint64_t frame_time(const struct sim *s, struct port *p, uint16_t bytes)
@@ -52,7 +50,7 @@ static void transmit(struct sim *s, uint32_t port, uint32_t pkt)
     struct lane *l = &p->lane[k->prio];
     l->tx_packets++;
     l->tx_bytes += k->bytes;
-    if (p->leaves_gaps)
+    if (is_rare(p->leaves_gaps))
       p->gap_until = p->busy_until + defect_gap(s, p, k->prio, t);
     if (k->kind == PKT_DATA && !p->is_switch && s->impair_head[k->side] != NIL && fault_impair(s, port, pkt))
       return;
@@ -63,7 +61,7 @@ static void transmit(struct sim *s, uint32_t port, uint32_t pkt)
 }
 
 /* A defective port: whether it leaves the line unused now; it looks again at the end. */
-static bool is_in_gap(struct sim *s, struct port *p)
+DEFECTIVE static bool is_in_gap(struct sim *s, struct port *p)
 {
   if (s->now >= p->gap_until || p->control.head != NIL)
     return false;
@@ -84,7 +82,7 @@ void port_kick(struct sim *s, uint32_t port)
       nic_after_transmit(s, &s->nics[p->nic]);
     return;
   }
-  if (p->leaves_gaps && is_in_gap(s, p))
+  if (is_rare(p->leaves_gaps) && is_in_gap(s, p))
     return;
   uint32_t pkt;
   if (p->control.head != NIL)
@@ -348,7 +346,7 @@ void port_deliver(struct sim *s, uint32_t port, uint32_t pkt)
     receive_pfc(s, port, pkt);
     return;
   }
-  if (s->classifies)
+  if (is_rare(s->classifies))
     k->prio = classify(s, p, k->dscp);
   struct lane *l = &p->lane[k->prio];
   l->rx_packets++;

@@ -600,6 +600,8 @@ static bool all_flows_done(const struct sim *s)
 /* A finished run goes on until the fabric is empty, so that what is still in flight is accounted for. */
 static bool is_over(const struct sim *s)
 {
+  if (s->stalled)
+    return true;
   if (all_flows_done(s) && s->job->until_done)
     return s->live == 0;
   return s->stopping && (s->now >= s->job->duration_ps + s->job->drain_ps || s->live == 0);
@@ -610,7 +612,7 @@ enum { PROGRESS_MASK = (1 << 16) - 1, DRAIN_LIMIT_EVENTS = 1 << 26 };
 static void run_loop(struct sim *s)
 {
   uint64_t last = s->job->duration_ps + s->job->drain_ps, after_done = 0;
-  while (!s->out_of_memory && !s->stalled) {
+  while (!s->out_of_memory) {
     uint32_t slot = evq_pop(s->q);
     if (slot == EVQ_NONE)
       break;

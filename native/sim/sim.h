@@ -28,6 +28,8 @@
 
 #define NIL UINT32_MAX
 #define NEVER UINT64_MAX
+/* For what only defective devices do: kept out of the way of what all do. */
+#define DEFECTIVE __attribute__((cold, noinline))
 #define PS_PER_S 1000000000000ull
 #define ACK_TIMEOUT_UNIT_PS 4096000ull /* 4.096 µs */
 
@@ -148,8 +150,6 @@ struct port {
   uint8_t ignore_mask;  /* watchdog "forward": pause not obeyed */
   uint16_t memo_bytes[2]; /* serialisation times already computed */
   uint64_t memo_ps[2];
-  uint64_t gap_until;
-  uint32_t slowdown;    /* defective link: its rate is a fraction of rate_bps */
   struct fifo control;  /* PFC frames waiting: before everything, never paused */
   uint32_t node, nic;   /* nic: index of the host port, NIL on switches */
   uint32_t pause_slot;
@@ -159,6 +159,8 @@ struct port {
   uint32_t quantum[PRIO_COUNT]; /* scheduler: bytes a priority may send a round */
   uint32_t pfc_shift;   /* hpcc buffer: threshold shift */
   double bit_error_rate;
+  uint32_t slowdown;    /* defective link: its rate is this part of rate_bps */
+  uint64_t gap_until;   /* of leaves_gaps */
   _Alignas(64) struct lane lane[PRIO_COUNT];
   struct lane_events ev[PRIO_COUNT];
   uint64_t drops[DROP_REASONS];
@@ -203,11 +205,11 @@ struct switch_node {
   const struct switch_cfg *cfg;
   uint32_t node, first_port, n_ports;
   uint64_t shared_total, shared_used, shared_max;
+  uint64_t leaked;       /* defective: shared buffer that is lost */
+  bool leaks;
   uint32_t next_hop_row; /* first entry of this switch in sim->hops */
   uint32_t watchdog_slot;
   uint32_t ecmp_seed;
-  bool leaks;            /* defective: shared buffer is lost … */
-  uint64_t leaked;       /* … this much so far */
   uint64_t n_vanishing, n_overtaken; /* data packets counted for these defects */
 };
 
@@ -320,6 +322,8 @@ struct sim {
   struct evq *q;
   struct packet *packets;
   uint32_t free_packet, n_packets_used, cap_packets, live, live_peak;
+  bool classifies;         /* some DSCP belongs to another priority than that of its flow */
+  uint64_t defects;        /* bits of enum defect */
   struct port *ports;
   struct nic *nics;
   struct switch_node *switches;
@@ -348,8 +352,6 @@ struct sim {
   uint32_t next_job_event, job_event_slot;
   struct rng rng;
   uint8_t used_prios;
-  bool classifies;         /* some DSCP belongs to another priority than that of its flow */
-  uint64_t defects;        /* bits of enum defect */
   bool stopping;           /* duration reached: senders send nothing new */
   bool done;               /* until done: all flows complete */
   bool out_of_memory;
@@ -539,9 +541,14 @@ static inline uint32_t fifo_pop(struct sim *s, struct fifo *f)
   return i;
 }
 
+static inline bool is_rare(bool condition)
+{
+  return __builtin_expect(condition, 0);
+}
+
 static inline bool has_defect(const struct sim *s, enum defect defect)
 {
-  return (s->defects & defect_bit(defect)) != 0;
+  return is_rare((s->defects & defect_bit(defect)) != 0);
 }
 
 static inline uint64_t max_u64(uint64_t a, uint64_t b)

@@ -21,7 +21,7 @@ static bool red_hit(struct sim *s, const struct port *p, uint64_t queue_bytes)
 }
 
 /* What marking looks at: the egress queue of that priority. */
-static uint64_t marking_depth(const struct sim *s, const struct port *p, uint8_t prio)
+static inline uint64_t marking_depth(const struct sim *s, const struct port *p, uint8_t prio)
 {
   if (!has_defect(s, DEFECT_MARKING_WRONG_QUEUE))
     return p->lane[prio].queue_bytes;
@@ -49,7 +49,9 @@ static void mark(struct sim *s, const struct switch_node *sw, uint32_t port, str
 static bool is_wred_dropped(struct sim *s, const struct switch_node *sw, uint32_t port, const struct packet *k)
 {
   const struct ecn_cfg *ecn = &sw->cfg->ecn;
-  bool drops = k->flags & PF_ECT ? has_defect(s, DEFECT_WRED_DROPS_ECT) : ecn->wred_drop;
+  bool drops = ecn->wred_drop;
+  if (k->flags & PF_ECT)
+    drops = has_defect(s, DEFECT_WRED_DROPS_ECT);
   if (!drops || !(ecn->mask & 1u << k->prio) || k->kind != PKT_DATA)
     return false;
   return red_hit(s, &s->ports[port], marking_depth(s, &s->ports[port], k->prio));
@@ -60,7 +62,7 @@ static bool is_in_storm(const struct port *p, uint8_t prio)
   return p->ev[prio].storm_since != NEVER;
 }
 
-static void enqueue(struct sim *s, const struct switch_node *sw, uint32_t port, uint32_t pkt)
+static inline void enqueue(struct sim *s, const struct switch_node *sw, uint32_t port, uint32_t pkt)
 {
   struct port *p = &s->ports[port];
   struct packet *k = &s->packets[pkt];
@@ -86,7 +88,7 @@ static enum drop_reason early_drop(struct sim *s, const struct switch_node *sw, 
 }
 
 /* A defective switch keeps frames between their admission and their queue. Returns true when it has taken the frame. */
-static bool hold_back(struct sim *s, struct switch_node *sw, uint32_t out, uint32_t pkt)
+DEFECTIVE static bool hold_back(struct sim *s, struct switch_node *sw, uint32_t out, uint32_t pkt)
 {
   uint64_t delay = defect_delay(s, sw, out, &s->packets[pkt]);
   if (delay == 0)
@@ -135,13 +137,13 @@ void switch_forward(struct sim *s, uint32_t in_port, uint32_t pkt)
   k->in_port = in_port;
   if (mmu_should_pause(sw, in, k->prio) && !has_defect(s, DEFECT_PAUSE_NOT_SENT))
     port_set_peer_pause(s, in_port, k->prio, true);
-  if (s->defects != 0 && hold_back(s, sw, out, pkt))
+  if (is_rare(s->defects != 0) && hold_back(s, sw, out, pkt))
     return;
   enqueue(s, sw, out, pkt);
   port_kick(s, out);
 }
 
-static void resume_if_due(struct sim *s, const struct switch_node *sw, uint32_t in_port, uint8_t prio)
+static inline void resume_if_due(struct sim *s, const struct switch_node *sw, uint32_t in_port, uint8_t prio)
 {
   struct port *in = &s->ports[in_port];
   if ((in->pausing_mask & 1u << prio) && mmu_should_resume(sw, in, prio))
@@ -164,7 +166,7 @@ static uint32_t dequeue(struct sim *s, struct switch_node *sw, struct port *p, u
 }
 
 /* The first frame that was kept goes to its queue, unless the link has failed by now. */
-void switch_release(struct sim *s)
+DEFECTIVE void switch_release(struct sim *s)
 {
   uint32_t pkt = s->held;
   struct packet *k = &s->packets[pkt];
