@@ -41,7 +41,11 @@ def test_a_fault_has_its_status(fabric, expect, fault, verb, status, source):
 
     flow = result.flow("pair-0")
     expect("status", status_code(flow), equals(status, source=source))
-    expect("messages complete", flow.messages_completed, equals(0))
+    expect(
+        "messages complete",
+        flow.messages_completed,
+        equals(0, source="the first one has the fault, and a QP in error does nothing more"),
+    )
     expect("vendor error", flow.vendor_err, at_least(0), source=RECORDED)
 
 
@@ -65,7 +69,11 @@ def test_a_good_work_request_is_noticed(fabric, expect):
 
     flow = result.flow("pair-0")
     expect("status", status_code(flow), equals(10, source=REM_ACCESS))
-    expect("messages complete", flow.messages_completed, equals(0))
+    expect(
+        "messages complete",
+        flow.messages_completed,
+        equals(0, source="the first one has the fault, and a QP in error does nothing more"),
+    )
 
 
 @pytest.mark.plan("RTX-08")
