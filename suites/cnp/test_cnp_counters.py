@@ -18,6 +18,9 @@ WIRE = "what one end counts as sent the other counts as received, when nothing i
 
 
 @pytest.mark.plan("CNP-02")
+@pytest.mark.catches("cnp_not_sent", "CNPs sent")
+@pytest.mark.catches("cnp_ignored", "CNPs handled")
+@pytest.mark.catches("counter_counts_other", "CNPs handled")
 @pytest.mark.parametrize("preset", ["paper", "mlx5", "ns3"])
 def test_marks_and_notifications_agree(fabric, expect, preset):
     """Marks of the switch arrive; each CNP answers at least one; every CNP sent is received and handled."""

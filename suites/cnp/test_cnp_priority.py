@@ -33,6 +33,7 @@ SOURCE = "the priority carries CNPs and nothing else"
 
 
 @pytest.mark.plan("CNP-03")
+@pytest.mark.catches("cnp_in_data_queue", "frames from the receiver")
 @pytest.mark.parametrize("priority", [5, 6, 7])
 def test_cnps_ride_their_own_priority(fabric, expect, priority):
     """Frames of the CNP priority are the CNPs, where they are sent, in the switch and where they arrive."""

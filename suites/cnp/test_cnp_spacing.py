@@ -22,6 +22,8 @@ SOURCE = "one at once, then one per interval, rounded up to the next packet of t
 
 
 @pytest.mark.plan("CNP-01")
+@pytest.mark.catches("cnp_interval_ignored", "CNPs sent")
+@pytest.mark.catches("cnp_scope_port", "CNPs sent")
 @pytest.mark.parametrize("interval", [4 * US, 50 * US])
 @pytest.mark.parametrize(("scope", "counted"), [("qp", 8), ("ip_pair", 2), ("port", 1)])
 def test_cnps_are_spaced_by_interval_and_scope(fabric, expect, interval, scope, counted):

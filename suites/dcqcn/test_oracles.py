@@ -56,6 +56,7 @@ def test_wrong_thresholds_are_noticed_by_the_queue(fabric, expect):
 
 
 @pytest.mark.plan("CC-15")
+@pytest.mark.catches("rate_never_recovers", "rate after the step")
 @pytest.mark.needs(Capability.ECN_MARK_INJECT)
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
 def test_a_rate_comes_back_in_halves(fabric, expect, step):
@@ -82,6 +83,7 @@ def test_a_rate_comes_back_in_halves(fabric, expect, step):
 
 
 @pytest.mark.plan("CC-15")
+@pytest.mark.catches("alpha_never_decays", "alpha")
 @pytest.mark.needs(Capability.ECN_MARK_INJECT)
 @pytest.mark.parametrize("periods", [1, 5, 10])
 def test_alpha_decays_without_notifications(fabric, expect, periods):

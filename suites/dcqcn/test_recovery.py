@@ -50,8 +50,8 @@ PACE = "SIGCOMM 2015, 3.1: halves of the gap, then 40 Mb/s each 55 us and each 1
 
 
 @pytest.mark.plan("CC-15")
-@pytest.mark.parametrize(("rate", "size"), [(10, 30), (15, 45)])
 @pytest.mark.catches("rate_recovers_fast", "time from the last cut to 95 % of the line")
+@pytest.mark.parametrize(("rate", "size"), [(10, 30), (15, 45)])
 def test_a_sender_comes_back_when_others_leave(fabric, expect, rate, size):
     """Two hosts take 20 or 30 of 40 Gb/s and leave after 24 ms: 95 % of the line are back when arithmetic says."""
     others = Incast(("h2", "h3"), size * MB, "h9", rate=rate * GBPS, name="other")

@@ -52,8 +52,8 @@ SPREAD = (
 
 
 @pytest.mark.plan("ECN-03", "ECN-06")
-@pytest.mark.parametrize("window_kb", [600, 800])
 @pytest.mark.catches("wred_drops_ect", "ECN-capable packets dropped")
+@pytest.mark.parametrize("window_kb", [600, 800])
 def test_wred_drops_only_what_cannot_be_marked(fabric, expect, window_kb):
     """In one queue between Kmin and Kmax capable packets are marked and kept, the others dropped in proportion."""
     standing = Incast(2, 1000 * MB, window=window_kb * KB)

@@ -58,6 +58,7 @@ def test_the_ramp_marks_in_proportion_to_the_queue(fabric, expect, window_kb):
 
 
 @pytest.mark.plan("ECN-01", "ECN-03", "ECN-04")
+@pytest.mark.catches("thresholds_div10", "packets marked")
 @pytest.mark.parametrize("window_kb", [100, 180])
 def test_nothing_is_marked_below_kmin(fabric, expect, window_kb):
     """A standing queue of up to two thirds of Kmin marks nothing."""
@@ -69,6 +70,7 @@ def test_nothing_is_marked_below_kmin(fabric, expect, window_kb):
 
 
 @pytest.mark.plan("ECN-03", "ECN-04")
+@pytest.mark.catches("marking_off", "part of packets marked")
 @pytest.mark.parametrize("window_kb", [1150, 1500])
 def test_everything_is_marked_above_kmax(fabric, expect, window_kb):
     """A standing queue above Kmax marks every packet."""

@@ -19,6 +19,7 @@ MARKED = at_least(1000, source="at least 55 % of 9000 packets pass, most through
 
 
 @pytest.mark.plan("ECN-06")
+@pytest.mark.catches("marking_wrong_queue", "marks on the quiet flow")
 @pytest.mark.parametrize("load", [10, 25, 40])
 def test_a_congested_queue_does_not_mark_another(fabric, expect, load):
     """Four senders congest priority 3 of a port; a flow of priority 4 below its share of that port is never marked."""

@@ -44,6 +44,7 @@ NOTHING = "the burst fits the buffer"
 
 
 @pytest.mark.plan("ECN-07")
+@pytest.mark.catches("thresholds_x10", "first mark after the overload began")
 @pytest.mark.parametrize("senders", [2, 4, 8])
 def test_marks_begin_and_end_with_the_overload(fabric, expect, senders):
     """N senders burst 1 MB each: the first mark comes when Kmin is filled, the last when the queue is back at it."""
@@ -87,8 +88,8 @@ FEW_BEHIND = "at most 49 packets (53.2 KB, below Kmin) are behind any of them"
 
 
 @pytest.mark.plan("ECN-05")
-@pytest.mark.needs(Capability.PAUSE_STORM)
 @pytest.mark.catches("marking_at_enqueue", "marks on the first packets")
+@pytest.mark.needs(Capability.PAUSE_STORM)
 def test_the_first_packets_of_a_burst_are_marked(fabric, expect):
     """A burst gathers in a paused queue and drains: marked at dequeue, its first half is, and its last half is not."""
     qos = Qos(pfc=Pfc({3}), ecn=AT, nic=Nic(mtu=1024))

@@ -31,8 +31,9 @@ pytestmark = [
 
 # One tenant fills the uplink of 200 Gb/s from h1 and h2. The other one has two flows each of h3 and h4, of which none,
 # one or two of four leave the rack; those that stay go between h3 and h4.
-SIZE = 500 * MB
+SIZE = 200 * MB
 FIRST = [Pair(SIZE, "h1", "h5", name="first-a"), Pair(SIZE, "h2", "h6", name="first-b")]
+LONG = [Pair(500 * MB, "h1", "h5", name="first-a"), Pair(500 * MB, "h2", "h6", name="first-b")]
 STAY_A = Pair(1 * MB, "h3", "h4", messages=0, name="second-a")
 STAY_B = Pair(1 * MB, "h4", "h3", messages=0, name="second-b")
 BESIDE = [
@@ -50,6 +51,7 @@ PFC_ALONE = Qos(pfc=Pfc({3}), nic=Nic(mtu=4096))
 WITH_DCQCN = Qos(pfc=Pfc({3}), ecn=Ecn(), dcqcn=Dcqcn("paper"), nic=Nic(mtu=4096))
 IDEAL = SIZE * 8 / (100 * GBPS * Wire().efficiency(4096)) * 1000
 """ms that a flow of the first tenant takes alone."""
+LONG_IDEAL = IDEAL * 500 * MB / SIZE
 CAPACITY = {"uplink": 200, "h1": 100, "h2": 100, "h3": 100, "h4": 100}
 STAYING = {"second-c": ["h3"], "second-d": ["h4"]}
 PATHS = [
@@ -72,7 +74,7 @@ NEARLY = "BMWG factor from the max-min fair share, which DCQCN meets within 30 %
 @pytest.mark.parametrize(("second", "leaving"), OVERLAPS)
 def test_pauses_share_an_uplink_fairly(fabric, expect, second, leaving):
     """With PFC alone and one flow a port the first tenant is slowed by its max-min fair share."""
-    scenario = Scenario([*FIRST, *second, *BESIDE], qos=PFC_ALONE, duration=100 * MS, sample_every=0)
+    scenario = Scenario([*FIRST, *second, *BESIDE], qos=PFC_ALONE, duration=40 * MS, sample_every=0)
     result = fabric.run(scenario)
 
     slower = 100 / max_min_rates(PATHS[leaving], CAPACITY)["first"]
@@ -85,11 +87,11 @@ def test_pauses_share_an_uplink_fairly(fabric, expect, second, leaving):
 @pytest.mark.parametrize(("second", "leaving"), OVERLAPS)
 def test_dcqcn_shares_an_uplink_nearly_fairly(fabric, expect, second, leaving):
     """With DCQCN the first tenant is slowed by its max-min fair share, within 30 %, and nobody is paused."""
-    scenario = Scenario([*FIRST, *second, *BESIDE], qos=WITH_DCQCN, duration=130 * MS, sample_every=0)
+    scenario = Scenario([*LONG, *second, *BESIDE], qos=WITH_DCQCN, duration=130 * MS, sample_every=0)
     result = fabric.run(scenario)
 
     slower = 100 / max_min_rates(PATHS[leaving], CAPACITY)["first"]
-    factor = result.flows.of("first").fct.max_ps / MS / IDEAL
+    factor = result.flows.of("first").fct.max_ps / MS / LONG_IDEAL
     expect(
         "completion time over that alone", factor, within(max(1, 0.7 * slower), slower / 0.7, source=NEARLY)
     )
@@ -107,7 +109,7 @@ def test_a_tenant_that_takes_more_is_noticed(fabric, expect):
         Pair(1 * MB, "h3", "h7", messages=0, name="second-a"),
         Pair(1 * MB, "h4", "h8", messages=0, name="b"),
     ]
-    scenario = Scenario([*FIRST, *greedy], qos=WITH_DCQCN, events=deaf, duration=130 * MS, sample_every=0)
+    scenario = Scenario([*FIRST, *greedy], qos=WITH_DCQCN, events=deaf, duration=60 * MS, sample_every=0)
     result = fabric.run(scenario)
 
     slower = 100 / max_min_rates(PATHS[2], CAPACITY)["first"]
@@ -120,7 +122,7 @@ def test_a_tenant_that_takes_more_is_noticed(fabric, expect):
 def test_a_wrong_overlap_is_noticed(fabric, expect):
     """With half of the other tenant's flows on the uplink the factor is not that of none."""
     result = fabric.run(
-        Scenario([*FIRST, LEAVE_A, LEAVE_B, *BESIDE], qos=PFC_ALONE, duration=100 * MS, sample_every=0)
+        Scenario([*FIRST, LEAVE_A, LEAVE_B, *BESIDE], qos=PFC_ALONE, duration=40 * MS, sample_every=0)
     )
 
     factor = result.flows.of("first").fct.max_ps / MS / IDEAL

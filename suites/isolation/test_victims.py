@@ -104,9 +104,9 @@ SOON = at_most(
 
 
 @pytest.mark.plan("ISO-03", "ISO-04")
+@pytest.mark.catches("slow_sender", "rate alone over what it asks for")
 @pytest.mark.parametrize(("aggressor", "events", "felt"), AGGRESSORS)
 @pytest.mark.parametrize(("victim", "asked"), VICTIMS)
-@pytest.mark.catches("slow_sender", "rate alone over what it asks for")
 def test_a_victim_keeps_what_it_had(fabric, expect, victim, asked, aggressor, events, felt):
     """Rate and latency beside an aggressor are those of the victim alone, within a quarter, and soon all of them."""
     quiet = Scenario(victim, qos=QOS, duration=END, drain=1 * MS, sample_every=250 * US)
