@@ -182,7 +182,7 @@ def test_a_watchdog_that_acts_is_noticed(fabric, expect):
 
 @pytest.mark.plan("WD-03")
 def test_other_ports_go_on_through_a_storm(fabric, expect):
-    """Through a storm at h9 a flow of another sender keeps its rate; one of the same sender has it once h9 is cut off."""
+    """Through a storm at h9 a flow of another sender keeps its rate; one of the same sender has it after detection."""
     scenario = Scenario(
         [BLOCKED, VICTIM, OTHER], qos=QOS, events=[LONG_STORM], duration=600 * MS, sample_every=10 * MS,
         may_fail=["blocked-*"],
