@@ -20,6 +20,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationErr
 from harness.core.errors import ConfigError
 from harness.core.evidence import Missing
 from harness.core.measure import Limit, Measurement, Verdict
+from harness.core.network import NetworkRecord
 from harness.core.validation import config_error
 
 FORMAT = 1
@@ -115,7 +116,7 @@ class ScenarioRecord:
     """One scenario that a test executed, and what came back.
 
     `scenario` is the text a scenario file would hold; `events` are lines for people; `ended` as in the
-    result.
+    result; `network` is what a drawing of the fabric needs, None when the run gave no result.
     """
 
     number: int
@@ -130,6 +131,7 @@ class ScenarioRecord:
     events: tuple[str, ...] = ()
     series: tuple[SeriesRecord, ...] = ()
     folder: str | None = None
+    network: NetworkRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class TestRecord:
         lab_fault: what was wrong with lab, file or tool; None when nothing was.
         skipped: why the test did not run; None when it ran.
         message: what people should read first, "" when there is nothing to say.
+        evidence: what was tried to show that the test passes on evidence only (`--prove-evidence`).
     """
 
     __test__ = False  # pytest collects classes called Test…
@@ -199,6 +202,7 @@ class TestRecord:
     message: str = ""
     simulated: bool = False
     topology: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -220,7 +224,7 @@ class RunRecord:
 
     `started` and `finished` are ISO 8601 with a time zone; `finished` is None when the session was cut short.
     `problems` says what is missing from a record that was read from a damaged file. `defects` are those that the
-    devices of the fabric had on purpose.
+    devices of the fabric had on purpose. `evidence` sums up what `--prove-evidence` tried.
     """
 
     run_id: str
@@ -235,6 +239,7 @@ class RunRecord:
     tests: tuple[TestRecord, ...] = ()
     problems: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @property

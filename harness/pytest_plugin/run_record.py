@@ -14,23 +14,30 @@ from harness.core.events import event_to_fields
 from harness.core.evidence import Missing
 from harness.core.pattern_files import pattern_name
 from harness.core.record import Figure, ScenarioRecord, SeriesRecord
+from harness.core.series import Series
 from harness.pytest_plugin.host_facts import facts_of, figures_of, not_offered
+from harness.pytest_plugin.network_record import network_of
 from harness.pytest_plugin.thresholds import threshold_figures
 from reports.decimate import decimate, decimate_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from harness.core.errors import HarnessError
     from harness.core.result import RunResult
     from harness.core.scenario import Scenario
-    from harness.core.series import Array, Series
+    from harness.core.series import Array
 
 # What a report draws; other series stay in the folder of the run.
 SERIES = ("goodput_bps", "cc_rate_bps", "queue_bytes", "pause_fraction")
 MAX_POINTS = 2000
 # A table of a large fabric has thousands of columns; the record keeps those with the highest peaks.
 MAX_COLUMNS = 16
+ALL_FLOWS = "all flows"
+"""Name of the column with the sum over all flows, those that are not kept among them."""
+
+# Cumulative counters of a result are kept as what was counted in each interval, by node: a sum would hide its bursts.
+_RATES = {"ecn_marked": "mark_rate", "cnp_sent": "cnp_rate"}
 
 _COUNTERS = (
     ("frames dropped", Counter.DROPS, ""),
@@ -59,8 +66,45 @@ def finished_run(place: Place, scenario: Scenario, result: RunResult, wall_s: fl
         ended=result.ended,
         figures=_figures(result),
         invalid_reasons=tuple(result.invalid_reasons),
-        series=tuple(part for name in _worth_drawing(result) for part in series_records(result.series[name])),
+        series=tuple(part for series in _series(result) for part in series_records(series)),
+        network=network_of(result),
     )
+
+
+def _series(result: RunResult) -> Iterator[Series]:
+    """What is worth drawing of a run, with the sum over its flows and with rates instead of counts."""
+    for name in _worth_drawing(result):
+        series = result.series[name]
+        yield with_total(series) if name == "goodput_bps" else series
+    for counted, name in _RATES.items():
+        yield rate_by_node(result.series[counted], name)
+
+
+def with_total(series: Series) -> Series:
+    """Add the sum of all columns, where there are several."""
+    if series.missing is not None or len(series.columns) < 2:
+        return series
+    values = np.asarray(series.values, dtype=np.float64)
+    total = values.sum(axis=1, keepdims=True)
+    return replace(series, columns=(*series.columns, ALL_FLOWS), values=np.hstack([values, total]))
+
+
+def rate_by_node(series: Series, name: str) -> Series:
+    """Turn counts by port that only grow into events a second by node; absent where nothing was counted."""
+    time_ps = np.asarray(series.time_ps, dtype=np.float64)
+    if series.missing is not None or len(time_ps) < 2:
+        return Series.absent(name, "nothing was counted over time")
+    grown = np.diff(np.asarray(series.values, dtype=np.float64), axis=0, prepend=0.0)
+    nodes = tuple(dict.fromkeys(column.partition(":")[0] for column in series.columns))
+    places = [
+        [i for i, column in enumerate(series.columns) if column.partition(":")[0] == node] for node in nodes
+    ]
+    by_node = np.stack([grown[:, place].sum(axis=1) for place in places], axis=1)
+    if not np.nansum(np.abs(by_node)):
+        return Series.absent(name, "nothing was counted")
+    seconds = np.diff(time_ps, prepend=0.0) / 1e12
+    seconds[0] = seconds[0] or seconds[1]
+    return Series(name, "1/s", series.time_ps, nodes, by_node / seconds[:, np.newaxis])
 
 
 def _worth_drawing(result: RunResult) -> list[str]:

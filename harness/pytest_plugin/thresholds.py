@@ -1,10 +1,11 @@
-"""Marking thresholds of a run as its job has them, every default filled in."""
+"""Marking and pause thresholds of a run as its job has them, every default filled in."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from harness.analysis.pfc import dynamic_queue_bytes
 from harness.core.record import Figure
 from harness.core.units import format_rate
 
@@ -13,7 +14,34 @@ _MAX_SETS = 2
 
 
 def threshold_figures(job: Mapping[str, Any]) -> list[Figure]:
-    """Kmin and Kmax in bytes of the switch ports of the run; with the port rate where they differ by rate.
+    """Kmin, Kmax and XOFF in bytes of the switches of the run, as far as a chart could show them."""
+    return [*_marking(job), *_pausing(job)]
+
+
+def _pausing(job: Mapping[str, Any]) -> Iterator[Figure]:
+    """The most that one ingress port-priority holds before it sends a pause, while no other holds anything.
+
+    The threshold is alpha times the free shared buffer (docs/job-format.md), so a lone port stops at
+    reserve + alpha B / (1 + alpha) (Choudhury and Hahne 1998). B is taken to be the whole buffer: headroom and
+    reserves, which come off it, depend on links and priorities in use, so the figure is the most it can be.
+    """
+    blocks = [node.get("switch") or {} for node in job.get("nodes", ()) if node.get("kind") == "switch"]
+    common = job.get("switch") or {}
+    found = {_xoff({**common, **block}) for block in blocks}
+    if len(found) == 1 and (xoff := found.pop()) is not None:
+        yield Figure("XOFF of a lone ingress, at most", xoff, "B")
+
+
+def _xoff(switch: Mapping[str, Any]) -> int | None:
+    buffer, lossless = switch.get("buffer") or {}, (switch.get("pfc") or {}).get("priorities") or ()
+    if not lossless or buffer.get("model") != "dynamic" or "alpha" not in buffer or "bytes" not in buffer:
+        return None
+    alpha = float(buffer["alpha"])
+    return int(buffer.get("reserve_bytes", 0) + dynamic_queue_bytes(alpha, int(buffer["bytes"]), 1))
+
+
+def _marking(job: Mapping[str, Any]) -> list[Figure]:
+    """Kmin and Kmax of the switch ports; with the port rate where they differ by rate.
 
     Nothing without marking, and nothing when ports differ in more ways than a chart could show.
     """

@@ -4,18 +4,37 @@ import json
 
 import numpy as np
 
-from harness import KB, MB, US, Dcqcn, Ecn, HarnessError, LinkDown, LinkUp, Pfc, Qos, RunResult, Scenario
+from harness import (
+    KB,
+    MB,
+    US,
+    Dcqcn,
+    Ecn,
+    HarnessError,
+    LinkDown,
+    LinkUp,
+    Pfc,
+    Qos,
+    RunResult,
+    Scenario,
+    Topology,
+)
+from harness.core.job import compile_job
 from harness.core.record import Outcome
 from harness.core.record import TestRecord as Record
 from harness.core.series import Series
 from harness.patterns.incast import Incast
+from harness.pytest_plugin.network_record import network_of
 from harness.pytest_plugin.run_record import (
+    ALL_FLOWS,
     MAX_COLUMNS,
     MAX_POINTS,
     Place,
     failed_run,
     finished_run,
+    rate_by_node,
     series_records,
+    with_total,
 )
 
 PLACE = Place(1, "star-9", simulated=True)
@@ -112,3 +131,56 @@ def test_counters_that_devices_do_not_have_are_no_figures() -> None:
     names = {figure.name for figure in finished_run(PLACE, scenario(), RunResult({}, raw), 0.5).figures}
     assert {"goodput", "frames dropped", "start skew"} <= names
     assert names.isdisjoint({"CNPs", "deepest queue"})
+
+
+def test_the_sum_of_all_flows_is_kept_even_where_single_ones_are_not() -> None:
+    values = np.ones((5, 40))
+    (table,) = series_records(with_total(series(values, "goodput_bps")))
+    assert ALL_FLOWS in table.columns
+    assert table.values[table.columns.index(ALL_FLOWS)] == (40.0,) * 5
+    assert with_total(series(np.ones((5, 1)))).columns == ("sw1:e0/3",)
+
+
+def test_counts_over_time_become_rates_that_keep_their_bursts() -> None:
+    counted = np.zeros((1000, 2))
+    counted[500:, 0] = 100  # all within one interval of 10 us
+    counted[:, 1] = np.arange(1000)
+    rates = rate_by_node(series(counted, "ecn_marked"), "mark_rate")
+    assert (rates.columns, rates.unit) == (("sw1",), "1/s")
+    assert rates.values.max() == 101 / 10e-6
+    assert rate_by_node(series(np.zeros((9, 2))), "mark_rate").missing is not None
+
+
+def test_the_network_has_shape_load_and_pauses() -> None:
+    job = compile_job(scenario(), Topology.load("star-9"), seed=1)
+    port = {
+        "tx_bytes": 125_000_000,
+        "rx_pause_duration_ps": [0, 0, 0, 10**9, 0, 0, 0, 0],
+        "drops": {"a": 1, "b": 2},
+    }
+    raw = {
+        "format": 1,
+        "ended": "done",
+        "end_ps": 2 * 10**10,
+        "ports": {"h1:p0": port, "sw1:e1": {"tx_bytes": None}},
+    }
+    network = network_of(RunResult(job, raw))
+    assert network is not None
+    assert (len(network.hosts), network.switches, len(network.links), len(network.flows)) == (
+        9,
+        ("sw1",),
+        9,
+        8,
+    )
+    link = network.links[0]
+    assert (link.a, link.b) == ("h1:p0", "sw1:e1")
+    assert (link.load, link.paused, link.dropped) == ((0.5, None), (0.05, None), (3, None))
+
+
+def test_a_huge_network_is_told_and_not_kept() -> None:
+    job = {"nodes": [{"name": "h1", "kind": "host"}], "links": [{}] * 601}
+    network = network_of(RunResult(job, {"format": 1}))
+    assert network is not None
+    assert network.links == ()
+    assert network.left_out == "1 hosts and 601 links are too many to draw"
+    assert network_of(RunResult({}, {"format": 1})) is None
