@@ -6,6 +6,7 @@
 
 #define STORM_START_PS 500000000ull     /* 0.5 ms */
 #define EXTRA_LATENCY_PS 5000000ull     /* 5 µs */
+#define STALL_CHECK_PS 10000000000ull   /* 10 ms */
 #define LEAST_BIT_ERROR_RATE 1e-7
 enum {
   VANISH_EACH = 1000,   /* data packets */
@@ -115,7 +116,8 @@ uint64_t defect_delay(const struct sim *s, struct switch_node *sw, uint32_t out,
 
 /* ---- runs that get nowhere ---- */
 
-/* Grows as long as anything is achieved: packets sent over and over are nothing. */
+/* Grows as long as anything is achieved: packets sent over and over are nothing. Once all flows have ended, as long as what is left
+ * in the fabric leaves it. */
 static uint64_t achieved(const struct sim *s)
 {
   uint64_t sum = s->flows_done + s->next_job_event;
@@ -123,7 +125,7 @@ static uint64_t achieved(const struct sim *s)
     const struct flow *f = &s->flows[i];
     sum += f->bytes_acked + f->bytes_delivered + f->timeouts + f->started;
   }
-  return sum;
+  return s->flows_done < s->job->n_flows ? sum : sum + s->delivered_packets + s->dropped_packets;
 }
 
 /* Something is set to happen whatever the fabric does. */
@@ -140,10 +142,13 @@ static bool is_expecting(const struct sim *s)
   return false;
 }
 
-/* Time in which a flow that is not stuck achieves something: a second, and longer than any ACK timeout. */
+/* Time in which what is not stuck achieves something: a second, and longer than any ACK timeout; less when only the fabric is still to
+ * become empty. */
 static uint64_t patience(const struct sim *s)
 {
   uint64_t longest = PS_PER_S;
+  if (s->flows_done == s->job->n_flows)
+    return STALL_CHECK_PS;
   for (uint32_t i = 0; i < s->n_nics; i++)
     if (s->nics[i].cfg->ack_timeout_exponent > 0)
       longest = max_u64(longest, 2 * (ACK_TIMEOUT_UNIT_PS << s->nics[i].cfg->ack_timeout_exponent));
@@ -154,10 +159,12 @@ static uint64_t patience(const struct sim *s)
 void defect_check_stall(struct sim *s)
 {
   uint64_t mark = achieved(s);
-  s->stalled = mark <= s->progress_mark && !is_expecting(s);
-  s->stopping = s->stopping || s->stalled;
+  if (mark > s->progress_mark || is_expecting(s))
+    s->progress_ps = s->now;
   s->progress_mark = max_u64(s->progress_mark, mark);
-  arm(s, s->stall_slot, s->now + patience(s));
+  s->stalled = s->now - s->progress_ps >= patience(s);
+  s->stopping = s->stopping || s->stalled;
+  arm(s, s->stall_slot, s->now + STALL_CHECK_PS);
 }
 
 /* ---- set-up ---- */
@@ -182,5 +189,5 @@ void defect_set_up(struct sim *s)
   if (has_defect(s, DEFECT_NIC_PAUSE_STORM))
     begin_own_storm(s);
   if (s->job->until_done)
-    arm(s, s->stall_slot, patience(s));
+    arm(s, s->stall_slot, STALL_CHECK_PS);
 }

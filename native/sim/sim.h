@@ -343,7 +343,7 @@ struct sim {
   uint32_t held, held_tail, held_slot; /* frames kept by defective switches, by time */
   uint64_t vanished_packets, vanished_bytes; /* defective switches */
   struct job_event own_storm; /* of a defective NIC */
-  uint64_t progress_mark; /* most that flows had achieved at the last look */
+  uint64_t progress_mark, progress_ps; /* most that flows have achieved, and when that was seen */
   uint32_t stall_slot;
   bool stalled;
   struct storm *storms;
