@@ -40,12 +40,27 @@ class Plan:
 
     def command(self, defect: str | None) -> list[str]:
         """Return the command of a session; None is the fabric without defects."""
-        words = [sys.executable, "-m", "pytest", *map(str, self.targets), "--seed", str(self.seed), "-q"]
+        words = [
+            sys.executable,
+            "-m",
+            "pytest",
+            *map(str, self.files(defect)),
+            "--seed",
+            str(self.seed),
+            "-q",
+        ]
         words += ["-m", "not slow and not negative_control", "-p", "no:cacheprovider", "--tb", "short"]
         words += ["--record", str(self.place(defect))]
         if defect is not None:
             words += ["--defect", defect, *(["--catching"] if self.quick else [])]
         return words
+
+    def files(self, defect: str | None) -> tuple[Path, ...]:
+        """Return what pytest is given: the targets, or for a quick session only the files that name the defect."""
+        if not self.quick or defect is None:
+            return self.targets
+        files = (file for target in self.targets for file in sorted(target.rglob("test_*.py")))
+        return tuple(file for file in files if f'"{defect}"' in file.read_text(encoding="utf-8"))
 
     def place(self, defect: str | None) -> Path:
         """Return the folder of a session."""
@@ -104,6 +119,8 @@ class Sessions:
     def _fresh(self, defect: str | None) -> RunRecord | None:
         place = self._plan.place(defect)
         shutil.rmtree(place, ignore_errors=True)
+        if not self._plan.files(defect):
+            return None
         with self._lock:
             if self._ended:
                 return None
