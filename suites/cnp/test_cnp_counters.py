@@ -15,6 +15,9 @@ pytestmark = [
 ECN = Ecn(kmin=100 * KB, kmax=400 * KB, pmax=0.1)
 TRAFFIC = Incast(4, 4 * MB)
 WIRE = "what one end counts as sent the other counts as received, when nothing is lost"
+KEPT = equals(0, source="PFC holds senders back before the buffer is full")
+MARKED = at_least(1, source="four senders at line rate fill the queue above Kmin")
+ANSWERED = at_least(1, source="SIGCOMM 2015, 3.1: the first marked packet is answered at once")
 
 
 @pytest.mark.plan("CNP-02")
@@ -28,8 +31,8 @@ def test_marks_and_notifications_agree(fabric, expect, preset):
     result = fabric.run(Scenario(TRAFFIC, qos=qos))
 
     count = result.counters
-    expect("frames dropped", count[Counter.DROPS], equals(0))
-    expect("CNPs sent", count[Counter.CNP_SENT], at_least(1))
+    expect("frames dropped", count[Counter.DROPS], KEPT)
+    expect("CNPs sent", count[Counter.CNP_SENT], ANSWERED)
     marks = at_least(count[Counter.CNP_SENT], margin=0.0, source="no CNP without a mark")
     expect("marks of the switch", count.switches[Counter.ECN_MARKED], marks)
     expect(
@@ -54,7 +57,7 @@ def test_ignored_notifications_are_noticed(fabric, expect):
     result = fabric.run(Scenario(TRAFFIC, qos=Qos(pfc=Pfc({3}), ecn=ECN, nic=Nic(mtu=4096))))
 
     count = result.counters
-    expect("CNPs sent", count[Counter.CNP_SENT], at_least(1))
+    expect("CNPs sent", count[Counter.CNP_SENT], ANSWERED)
     expect("CNPs received", count[Counter.CNP_RECEIVED], equals(count[Counter.CNP_SENT]), source=WIRE)
     expect(
         "CNPs handled",
@@ -71,8 +74,8 @@ def test_absent_notifications_are_noticed(fabric, expect):
     qos = Qos(pfc=Pfc({3}), ecn=ECN, dcqcn=Dcqcn("mlx5"), cnp=Cnp(mode="none"), nic=Nic(mtu=4096))
     result = fabric.run(Scenario(TRAFFIC, qos=qos))
 
-    expect("marks received", result.counters[Counter.ECN_MARKED_RX], at_least(1))
-    expect("CNPs sent", result.counters[Counter.CNP_SENT], at_least(1))
+    expect("marks received", result.counters[Counter.ECN_MARKED_RX], MARKED)
+    expect("CNPs sent", result.counters[Counter.CNP_SENT], ANSWERED)
 
 
 @pytest.mark.plan("CNP-02")
@@ -85,6 +88,6 @@ def test_marks_lost_on_the_way_are_noticed(fabric, expect):
     result = fabric.run(Scenario(Incast(("h1", "h3"), 16 * MB, "h2"), qos=qos))
 
     count = result.counters
-    expect("frames dropped", count[Counter.DROPS], equals(0))
+    expect("frames dropped", count[Counter.DROPS], KEPT)
     marked = equals(count.switches[Counter.ECN_MARKED], source=WIRE)
     expect("marks received", count.hosts[Counter.ECN_MARKED_RX], marked)

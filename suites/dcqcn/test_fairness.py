@@ -33,6 +33,7 @@ JAIN = at_least(0.95, source="ours: four flows that deviate by 23 % have 0.95")
 DEVIATION = at_most(0.3, source="SONiC RoCE plan, TC6: below 30 %")
 SOON = at_most(50, source="ours: 20 to 50 ms are usual with the paper's parameters; over windows of 20 ms")
 FULL = at_least(0.95, source="goodput over that of a full link, 5 % for the queue running empty (ours)")
+KEPT = equals(0, source="PFC holds senders back before the buffer is full")
 
 
 @pytest.mark.plan("CC-04")
@@ -52,7 +53,7 @@ def test_flows_of_one_switch_share_equally(fabric, expect, senders):
         source="SONiC RoCE plan, TC6: below 30 %",
     )
     expect("part of the link used", rates.sum() / (share * senders), FULL)
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
 
 
 @pytest.mark.plan("CC-04")
@@ -66,7 +67,7 @@ def test_a_near_sender_gets_no_more_than_far_ones(fabric, expect):
     share = 40e9 * 1024 / 1106 / 4
     expect("Jain's index", jain(rates), JAIN)
     expect("largest deviation", abs(rates / share - 1).max(), DEVIATION)
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
 
 
 @pytest.mark.plan("CC-04")
@@ -82,7 +83,7 @@ def test_pauses_alone_favour_the_near_sender(fabric, expect):
     share = 40e9 * 1024 / 1106 / 4
     expect("Jain's index", jain(rates), JAIN)
     expect("largest deviation", abs(rates / share - 1).max(), DEVIATION)
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
 
 
 @pytest.mark.plan("CC-03")

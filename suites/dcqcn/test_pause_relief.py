@@ -33,6 +33,9 @@ PFC_ONLY = Qos(pfc=Pfc({3}), nic=Nic(mtu=1024))
 WITH_DCQCN = Qos(pfc=Pfc({3}), ecn=ECN, dcqcn=Dcqcn("paper"), nic=Nic(mtu=1024))
 FALL = "SIGCOMM 2015, 6.2: from millions of pauses to hundreds or thousands; a hundredth is ours"
 HOLD = "ours: 5 %, the loss that the SONiC RoCE plan grants any load; after 20 ms of settling"
+MANY = at_least(100, source="a hundredth of less would be below one pause")
+MARKED = at_least(1, source="it is marks that replace the pauses")
+KEPT = equals(0, source="PFC holds senders back before the buffer is full")
 SETTLED = 20 * MS
 
 
@@ -46,11 +49,11 @@ def test_pauses_fall_and_throughput_holds(fabric, expect, senders):
 
     pauses, before = both.counters[Counter.PAUSE_TX], alone.counters[Counter.PAUSE_TX]
     rate, rate_before = (run.series["goodput_bps"].between(SETTLED).mean() for run in (both, alone))
-    expect("pauses with PFC alone", before, at_least(100), evidence="run 1")
-    expect("marks with DCQCN", both.counters[Counter.ECN_MARKED], at_least(1))
+    expect("pauses with PFC alone", before, MANY, evidence="run 1")
+    expect("marks with DCQCN", both.counters[Counter.ECN_MARKED], MARKED)
     expect("pauses, with over without", pauses / before, at_most(0.01, source=FALL))
     expect("throughput, with over without", rate / rate_before, at_least(0.95, source=HOLD))
-    expect("frames dropped", both.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", both.counters[Counter.DROPS], KEPT)
 
 
 @pytest.mark.plan("CC-02")
@@ -62,7 +65,7 @@ def test_reaction_points_without_marks_are_noticed(fabric, expect):
     both = fabric.run(Scenario(traffic, qos=deaf, duration=40 * MS, sample_every=1 * MS))
 
     pauses, before = both.counters[Counter.PAUSE_TX], alone.counters[Counter.PAUSE_TX]
-    expect("pauses with PFC alone", before, at_least(100), evidence="run 1")
+    expect("pauses with PFC alone", before, MANY, evidence="run 1")
     expect("pauses, with over without", pauses / before, at_most(0.01, source=FALL))
 
 
@@ -76,7 +79,7 @@ def test_marking_after_pausing_is_noticed(fabric, expect):
     both = fabric.run(Scenario(traffic, qos=late, duration=40 * MS, sample_every=1 * MS))
 
     pauses, before = both.counters[Counter.PAUSE_TX], alone.counters[Counter.PAUSE_TX]
-    expect("pauses with PFC alone", before, at_least(100), evidence="run 1")
+    expect("pauses with PFC alone", before, MANY, evidence="run 1")
     expect("pauses, with over without", pauses / before, at_most(0.01, source=FALL))
 
 
@@ -90,5 +93,5 @@ def test_lost_throughput_is_noticed(fabric, expect):
     both = fabric.run(Scenario(traffic, qos=qos, duration=40 * MS, sample_every=1 * MS))
 
     rate, rate_before = (run.series["goodput_bps"].between(SETTLED).mean() for run in (both, alone))
-    expect("pauses with PFC alone", alone.counters[Counter.PAUSE_TX], at_least(100), evidence="run 1")
+    expect("pauses with PFC alone", alone.counters[Counter.PAUSE_TX], MANY, evidence="run 1")
     expect("throughput, with over without", rate / rate_before, at_least(0.95, source=HOLD))

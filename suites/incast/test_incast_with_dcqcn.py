@@ -37,6 +37,9 @@ FILLED = at_least(
     0.95, source="SONiC large-scale RoCE plan: 95 % of line rate, here less headers, after 20 ms"
 )
 MARKS = at_most(0.05, source="SONiC large-scale RoCE plan: fewer than 5 % CE")
+KEPT = equals(0, source="PFC holds senders back before the buffer is full")
+MARKED = at_least(1, source="SONiC RoCE plan, TC3: CE is seen")
+TOLD = at_least(1, source="SONiC RoCE plan, TC3: CNPs are seen")
 
 
 @pytest.mark.plan("CC-01")
@@ -47,10 +50,10 @@ def test_three_to_one_is_controlled_by_marks(fabric, expect, preset):
     result = fabric.run(Scenario(Incast(3, 1000 * MB), qos=qos, duration=40 * MS, sample_every=1 * MS))
 
     rates = result.series["goodput_bps"].between(SETTLED).values.mean(axis=0)
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
     expect("pause frames sent", result.counters[Counter.PAUSE_TX], FEW)
-    expect("packets marked", result.counters[Counter.ECN_MARKED], at_least(1))
-    expect("CNPs sent", result.counters[Counter.CNP_SENT], at_least(1))
+    expect("packets marked", result.counters[Counter.ECN_MARKED], MARKED)
+    expect("CNPs sent", result.counters[Counter.CNP_SENT], TOLD)
     expect("part of the link used", rates.sum() / LINE, FILLED)
 
 
@@ -65,9 +68,9 @@ def test_incast_of_messages_is_controlled(fabric, expect, senders, size):
 
     rates = result.series["goodput_bps"].between(SETTLED).values.mean(axis=0)
     marked = result.counters[Counter.ECN_MARKED] / result.counters.at("sw1:e9")[Counter.TX_PACKETS]
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
     expect("pause frames sent", result.counters[Counter.PAUSE_TX], FEW)
-    expect("CNPs sent", result.counters[Counter.CNP_SENT], at_least(1))
+    expect("CNPs sent", result.counters[Counter.CNP_SENT], TOLD)
     expect("part of packets marked", marked, MARKS)
     expect("part of the link used", rates.sum() / LINE, FILLED)
     expect(
@@ -87,7 +90,7 @@ def test_incast_without_control_is_noticed(fabric, expect):
     )
 
     marked = result.counters[Counter.ECN_MARKED] / result.counters.at("sw1:e9")[Counter.TX_PACKETS]
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
     expect("pause frames sent", result.counters[Counter.PAUSE_TX], FEW)
     expect("part of packets marked", marked, MARKS)
 
@@ -102,5 +105,5 @@ def test_an_idle_link_is_noticed(fabric, expect):
 
     rates = result.series["goodput_bps"].between(SETTLED).values.mean(axis=0)
     expect("pause frames sent", result.counters[Counter.PAUSE_TX], FEW)
-    expect("CNPs sent", result.counters[Counter.CNP_SENT], at_least(1))
+    expect("CNPs sent", result.counters[Counter.CNP_SENT], TOLD)
     expect("part of the link used", rates.sum() / LINE, FILLED)

@@ -33,6 +33,8 @@ HOSTS = ("h1", "h2", "h3")
 VICTIM = Pair(1000 * MB, "h4", "h6", name="victim")
 SPARED = "Husky: a victim keeps 0.8 of what it has alone"
 UNPAUSED = equals(0, source="the incast is marked long before the trunk's share of the buffer is used up")
+KEPT = equals(0, source="PFC holds senders back before the buffer is full")
+MARKED = at_least(1, source="the incast fills the queue of its receiver above Kmin")
 # The trunk of 400 Gb/s carries all four hosts at once: max-min fairness leaves the victim its whole link.
 FAIR = max_min_rates(
     {
@@ -55,12 +57,12 @@ def test_dcqcn_spares_the_victim(fabric, expect, preset, senders):
     result = fabric.run(Scenario([incast, VICTIM], qos=qos, duration=5 * MS))
 
     fair = FAIR["victim"] * Wire().efficiency(4096)
-    expect("marks on the incast", result.flows.of(incast).total("ecn_marked"), at_least(1))
+    expect("marks on the incast", result.flows.of(incast).total("ecn_marked"), MARKED)
     expect(
         "victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED)
     )
     expect("pauses of the trunk", result.counters.at("sw1:e5").priority(3)[Counter.PAUSE_RX], UNPAUSED)
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
 
 
 @pytest.mark.plan("ISO-01", "ISO-03")
@@ -76,4 +78,4 @@ def test_pauses_alone_hit_the_victim(fabric, expect, senders):
         "victim over its fair rate", result.flow("victim-0").goodput_gbps / fair, at_least(0.8, source=SPARED)
     )
     expect("pauses of the trunk", result.counters.at("sw1:e5").priority(3)[Counter.PAUSE_RX], UNPAUSED)
-    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+    expect("frames dropped", result.counters[Counter.DROPS], KEPT)
