@@ -82,3 +82,17 @@ def test_hpcc_threshold_of_an_empty_switch() -> None:
 @pytest.mark.parametrize(("gbps", "shift"), [(25, 3), (100, 3), (200, 2), (400, 1), (800, 0), (3200, 0)])
 def test_hpcc_shift_falls_with_port_speed(gbps: int, shift: int) -> None:
     assert pfc.hpcc_shift(gbps * GBPS, 100 * GBPS) == shift
+
+
+def test_pause_fraction_of_a_run_is_bounded_by_one_buffer() -> None:
+    # 1 ms at 100 Gb/s carries 12.5 MB; a buffer of 1.25 MB is a tenth of that.
+    low, high = pfc.pause_fraction_range(4, 100 * GBPS, 10**9, buffer_bytes=1_250_000)
+
+    assert (low, high) == (pytest.approx(1 - 1.1 / 4), pytest.approx(3 / 4))
+
+
+def test_pause_fraction_of_a_run_allows_for_unequal_shares() -> None:
+    low, high = pfc.pause_fraction_range(4, 100 * GBPS, 10**9, buffer_bytes=0, unfair=0.04)
+
+    assert (low, high) == (pytest.approx(0.74), pytest.approx(0.76))
+    assert pfc.pause_fraction_range(1, 100 * GBPS, 10**9, buffer_bytes=10**6)[0] == 0
