@@ -111,7 +111,7 @@ def test_a_queue_pair_that_changes_its_path_is_noticed(fabric, expect):
     """Sprayed packets use all uplinks and overtake each other where others are in the way."""
     spray = Qos(nic=Nic(mtu=4096), pfc=Pfc({3}), ecmp=Ecmp("spray"))
     result = fabric.run(
-        Scenario([Pair(10 * MB, "h1", "h5"), Pair(10 * MB, "h2", "h6", name="other")], qos=spray)
+        Scenario([Pair(1 * MB, "h1", "h5"), Pair(1 * MB, "h2", "h6", name="other")], qos=spray)
     )
 
     expect("uplinks used", used_uplinks(result, "leaf1"), equals(1, source=ONE_PATH))

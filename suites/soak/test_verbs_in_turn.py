@@ -26,11 +26,17 @@ def alternating(rounds):
 
 @pytest.mark.plan("SOAK-02")
 @pytest.mark.parametrize(
-    "rounds", [50, pytest.param(750, marks=pytest.mark.slow)], ids=["four-seconds", "a-minute"]
+    "rounds",
+    [
+        50,
+        pytest.param(750, marks=pytest.mark.slow),
+        pytest.param(3750, marks=pytest.mark.slow),
+    ],
+    ids=["four-seconds", "a-minute", "five-minutes"],
 )
 def test_verbs_in_turn_cause_no_error(fabric, expect, rounds):
     """Writes, reads and sends in turn: all complete, and all counters of errors stay at 0."""
-    scenario = Scenario(alternating(rounds), qos=QOS, duration="200s", until="done", sample_every=100 * MS)
+    scenario = Scenario(alternating(rounds), qos=QOS, duration="900s", until="done", sample_every=100 * MS)
     result = fabric.run(scenario)
 
     count = result.counters
