@@ -122,7 +122,7 @@ static void write_flow(const struct sim *s, struct jsonw *w, const struct flow *
       {"timeouts", f->timeouts},
       {"rnr_naks_sent", f->rnr_naks_sent},
       {"rnr_naks_received", f->rnr_naks_received},
-      {"payload_verified_bytes", f->bytes_delivered},
+      {"payload_verified_bytes", f->bytes_delivered - min_u64(f->bytes_delivered, f->payload_mismatched)},
       {"payload_mismatched_bytes", f->payload_mismatched},
   };
   for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)

@@ -51,6 +51,10 @@ static const struct bad_job {
     {"\"seed\": 7", "\"wire\": {\"ip_version\": 5}", "wire.ip_version", 2, 25, "must be 4 or 6, is 5"},
     {"\"seed\": 7", "\"wire\": 3", "wire", 2, 10, "must be an object, is 3"},
 
+    {"\"seed\": 7", "\"defects\": null", "defects", 2, 13, "must be a list, is null"},
+    {"\"seed\": 7", "\"defects\": [\"nak_storm\", \"nak_strom\"]", "defects[1]", 2, 27,
+     "\"nak_strom\" is no defect (did you mean 'nak_storm'?); roce-sim --list-defects prints them"},
+
     /* nic */
     {NIC, "\"nic\": {\"mtu\": 1024}", "nic.mtu", 16, 10, "unknown key 'mtu' in nic"},
     {NIC, "\"nic\": {\"mtu_bytes\": 1500}", "nic.mtu_bytes", 16, 23, "must be 256, 512, 1024, 2048 or 4096 with the rocev2"},
@@ -105,6 +109,8 @@ static const struct bad_job {
      "must be \"drop\" or \"forward\", is \"kill\""},
     {SW, "\"switch\": {\"pfc\": {\"mode\": \"xonxoff\"}}", "switch.pfc.mode", 17, 29, "must be \"quanta\" or \"until_resume\""},
     {SW, "\"switch\": {\"ecmp\": {\"mode\": \"hash\"}}", "switch.ecmp.mode", 17, 30, "must be \"5tuple\", \"dqpn\", \"spray\" or \"hpcc\""},
+    {SW, "\"switch\": {\"dscp_map\": [1, 2]}", "switch.dscp_map", 17, 25, "must have 64 priorities, one for each DSCP, has 2"},
+    {SW, "\"switch\": {\"dscp_map\": 3}", "switch.dscp_map", 17, 25, "must be a list, is 3"},
     {SW, "\"switch\": {\"ecmp\": {\"sede\": 3}}", "switch.ecmp.sede", 17, 22, "did you mean 'seed'?"},
 
     /* nodes */
@@ -159,6 +165,7 @@ static const struct bad_job {
     {F1, "65536, \"arrivals\": \"poisson\"}", "flows[0].arrivals", 0, 0, "needs message_interval_ps"},
     {F1, "65536, \"recv_depth\": 4}", "flows[0].recv_depth", 0, 0, "only \"send\" uses receive work requests, verb is \"write\""},
     {F1, "65536, \"verb\": \"send\", \"recv_repost_ps\": 4}", "flows[0].recv_repost_ps", 0, 0, "needs a recv_depth"},
+    {F1, "65536, \"dscp\": 64}", "flows[0].dscp", 0, 0, "must be an integer from 0 to 63, is 64"},
     {F1, "65536, \"udp_sport\": 65535, \"qps\": 2}", "flows[0].udp_sport", 0, 0, "ports 65535 and up for 2 queue pairs pass 65535"},
     {F1, "65536, \"flow_label\": 1048576}", "flows[0].flow_label", 0, 0, "must be an integer from 0 to 1048575, is 1048576"},
     {F1, "65536, \"start_ps\": 1e6}", "flows[0].start_ps", 0, 0, "must be an integer from 0 to 1000000000000000000, is 1e6"},

@@ -328,6 +328,7 @@ def test_corrupt_delivered(verb: str, transport: str, recovery: str) -> None:
     assert flow_of(healthy, "f")["payload_mismatched_bytes"] == 0
     assert sum(nic_of(broken, name)["icrc_errors"] for name in ("h0", "h1")) == 0
     assert flow_of(broken, "f")["payload_mismatched_bytes"] == 2 * MTU
+    assert flow_of(broken, "f")["payload_verified_bytes"] == 100_000 - 2 * MTU
     assert flow_of(broken, "f")["bytes_delivered"] == 100_000
     assert flow_of(broken, "f")["packets_retransmitted"] == 0
 
