@@ -21,6 +21,7 @@ from harness import (
 )
 from harness.analysis.maxmin import max_min_rates
 from harness.analysis.transport import Wire
+from harness.patterns.incast import Incast
 from harness.patterns.pair import Pair
 
 pytestmark = [
@@ -68,6 +69,19 @@ AGAIN = at_least(
     margin=0.0,
     source="half the line for each flow when nothing waits; 5 % as in the SONiC PFC suite",
 )
+# Both hosts of each of four switches send to the next switch: every link of the circle is overrun, and none waits for
+# another one, for all its traffic ends behind it.
+NEIGHBOURS = [
+    Incast(("h1", "h2"), 1 * MB, "h3", messages=0, name="first"),
+    Incast(("h3", "h4"), 1 * MB, "h5", messages=0, name="second"),
+    Incast(("h5", "h6"), 1 * MB, "h7", messages=0, name="third"),
+    Incast(("h7", "h8"), 1 * MB, "h1", messages=0, name="fourth"),
+]
+LINKS_FULL = at_least(
+    0.95 * 4 * 100 * PAYLOAD,
+    margin=0.0,
+    source="each link of the circle is full; 5 % as in the SONiC PFC suite",
+)
 
 
 @pytest.mark.plan("PFC-18")
@@ -80,6 +94,19 @@ def test_routes_without_a_circle_never_lock(fabric, expect):
     switches = result.counters.switches
     expect("pauses between switches", switches.at("sw2:e2")[Counter.PAUSE_TX], at_least(1, source=OVERLOAD))
     expect("goodput after 2 ms", len(FLOWS) * late.mean() / 1e9, GOES_ON, "Gb/s")
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
+
+
+@pytest.mark.plan("PFC-18")
+@pytest.mark.topology("ring-4")
+def test_a_ring_of_neighbours_never_locks(fabric, expect):
+    """Around a circle whose links are all overrun by flows to the next switch, traffic goes on and fills every link."""
+    result = fabric.run(Scenario(NEIGHBOURS, qos=QOS, duration=LONG))
+
+    late = result.series["goodput_bps"].between(LATE)
+    pauses = result.counters.priority(3).hosts[Counter.PAUSE_RX]
+    expect("pauses of hosts", pauses, at_least(8, source=OVERLOAD))
+    expect("goodput after 2 ms", 8 * late.mean() / 1e9, LINKS_FULL, "Gb/s")
     expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
 
 
