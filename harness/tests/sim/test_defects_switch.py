@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from harness.tests.sim.defective import (
@@ -98,9 +100,9 @@ def test_wred_drops_ect() -> None:
 # ---- pause ----
 
 
-def pausing(**more: object) -> Json:
+def pausing(**more: Any) -> Json:
     """An incast that lives from pause frames."""
-    buffer = {"bytes": 2_000_000, **more.pop("buffer", {})}  # type: ignore[dict-item]
+    buffer = {"bytes": 2_000_000, **more.pop("buffer", {})}
     return incast(nic={"pfc": LOSSLESS, **NO_CC}, switch={"pfc": LOSSLESS, "buffer": buffer}, **more)
 
 
