@@ -47,30 +47,38 @@ def time_to_jain(
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The last time that a rate fell: when (ps), and the rate just before and after, in the unit of the series."""
+    """The last time that a rate fell: when (ps), and the rate just before and after, in the unit of the series.
 
-    time_ps: int
-    before: float
-    after: float
+    All are Missing for a rate that never fell.
+    """
+
+    time_ps: int | Missing
+    before: float | Missing
+    after: float | Missing
 
 
-def last_cut(time_ps: ArrayLike, rates: ArrayLike) -> Cut | Missing:
-    """The last fall of one rate over time, to within a sample; Missing when it never fell."""
+def last_cut(time_ps: ArrayLike, rates: ArrayLike) -> Cut:
+    """The last fall of one rate over time, to within a sample."""
     times, table = _table(time_ps, np.asarray(rates, dtype=np.float64)[:, np.newaxis])
     column = table[:, 0]
     falls = np.flatnonzero(np.diff(column) < 0)
     if not len(falls):
-        return Missing("the rate never fell")
+        never = Missing("the rate never fell")
+        return Cut(never, never, never)
     last = int(falls[-1])
     return Cut(int(times[last + 1]), float(column[last]), float(column[last + 1]))
 
 
-def time_until_above(time_ps: ArrayLike, rates: ArrayLike, goal: float, since_ps: int = 0) -> int:
-    """Time in ps from `since_ps` until one rate is `goal` or more and stays there.
+def time_until_above(
+    time_ps: ArrayLike, rates: ArrayLike, goal: float, since_ps: int | Missing = 0
+) -> int | Missing:
+    """Time in ps from `since_ps` until one rate is `goal` or more and stays there; Missing when `since_ps` is.
 
     A rate that is below the goal at the end took at least until the last sample: that time is returned, so that
     limits from above can fail it. 0 when it was never below.
     """
+    if isinstance(since_ps, Missing):
+        return since_ps
     times, table = _table(time_ps, np.asarray(rates, dtype=np.float64)[:, np.newaxis])
     below = np.flatnonzero((table[:, 0] < goal) & (times > since_ps))
     if not len(below):

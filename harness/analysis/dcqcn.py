@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from harness.core.evidence import Missing
+
 BITS_PER_BYTE = 8
 
 
@@ -168,13 +170,17 @@ class ReactionPoint:
     rate_hai_bps: float = 400e6
 
 
-def recovery_s(point: ReactionPoint, rate_bps: float, target_bps: float, goal_bps: float) -> float:
-    """Seconds from a cut, after which no CNP comes, until the rate is at `goal_bps` again.
+def recovery_s(
+    point: ReactionPoint, rate_bps: float | Missing, target_bps: float | Missing, goal_bps: float
+) -> float | Missing:
+    """Seconds from a cut, after which no CNP comes, until the rate is at `goal_bps` again; Missing when a rate is.
 
     `rate_bps` is the rate after the cut and `target_bps` that before it. Both counters start at 0. An event is the end
     of a timer period or `byte_counter_bytes` sent; the first F of a kind only halve the gap to the target, then each
     event raises the target by the additive increase, and i times the hyper increase once both are i above F.
     """
+    if isinstance(rate_bps, Missing) or isinstance(target_bps, Missing):
+        return rate_bps if isinstance(rate_bps, Missing) else target_bps
     if not 0 < rate_bps <= target_bps <= point.line_rate_bps or goal_bps > point.line_rate_bps:
         raise ValueError(f"rates go up from {rate_bps:g} by {target_bps:g} to {point.line_rate_bps:g} bit/s")
     now, ticks, fills, left = 0.0, 0, 0, point.byte_counter_bytes

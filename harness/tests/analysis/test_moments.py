@@ -46,7 +46,14 @@ def test_no_samples_are_no_data(moment) -> None:
 
 def test_the_last_cut_is_found_with_its_rates() -> None:
     assert last_cut(TIMES, [40, 20, 30, 15, 16]) == Cut(40, 30, 15)
-    assert isinstance(last_cut(TIMES, [10, 20, 30, 30, 40]), Missing)
+
+
+def test_a_rate_that_never_fell_has_no_cut_and_no_recovery() -> None:
+    cut = last_cut(TIMES, [10, 20, 30, 30, 40])
+
+    assert isinstance(cut.time_ps, Missing)
+    assert isinstance(time_until_above(TIMES, [10, 20, 30, 30, 40], 38, cut.time_ps), Missing)
+    assert isinstance(recovery_s(ReactionPoint(), cut.after, cut.before, 38e9), Missing)
 
 
 def test_time_until_a_rate_stays_above_its_goal() -> None:
