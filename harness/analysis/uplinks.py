@@ -17,7 +17,7 @@ def uplinks(result: RunResult, switch: str) -> tuple[str, ...]:
     found = []
     for link in result.job.get("links") or ():
         for near, far in ((link["a"], link["b"]), (link["b"], link["a"])):
-            if _node(near) == switch and _node(far) in switches:
+            if _node(near) == switch and {_node(near), _node(far)} <= switches:
                 found.append(near)
     return tuple(found)
 
