@@ -182,6 +182,7 @@ class TestRecord:
         skipped: why the test did not run; None when it ran.
         message: what people should read first, "" when there is nothing to say.
         evidence: what was tried to show that the test passes on evidence only (`--prove-evidence`).
+        run: which of the runs in `RunRecord.joined` it is from; "" in the record of one session.
     """
 
     __test__ = False  # pytest collects classes called Test…
@@ -203,6 +204,7 @@ class TestRecord:
     simulated: bool = False
     topology: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    run: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -225,6 +227,9 @@ class RunRecord:
     `started` and `finished` are ISO 8601 with a time zone; `finished` is None when the session was cut short.
     `problems` says what is missing from a record that was read from a damaged file. `defects` are those that the
     devices of the fabric had on purpose. `evidence` sums up what `--prove-evidence` tried.
+
+    A record may join several sessions: `joined` are those, without their tests, each under the name that its tests
+    carry as `run`.
     """
 
     run_id: str
@@ -240,12 +245,17 @@ class RunRecord:
     problems: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    joined: tuple[RunRecord, ...] = ()
     format: int = FORMAT
 
     @property
     def complete(self) -> bool:
         """Whether the session came to its end and nothing of the record is lost."""
         return self.finished is not None and not self.problems
+
+    def session_of(self, test: TestRecord) -> RunRecord:
+        """Return the session that ran a test of this record."""
+        return next((run for run in self.joined if run.run_id == test.run), self)
 
     def counts(self) -> dict[Outcome, int]:
         """Return how many tests ended with each outcome, in the order of Outcome."""
