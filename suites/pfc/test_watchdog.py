@@ -52,6 +52,9 @@ LONG_STORM, AT = PauseStorm(50 * MS, "h9:p0", {3}, 600 * MS), 50 * MS
 PAUSED_AT_MOST = at_most(
     300, source="from the storm to its detection, one poll late at most; then its queue is empty"
 )
+# Datagrams, so that the flow goes on as soon as the queue is open: discarded ones are not sent again.
+OPEN = Pair(4096, "h1", "h9", verb="send", transport="ud", rate=1 * GBPS, messages=0, name="stormed")
+BEFORE = equals(0, source="restored no sooner than 200 ms after the last pause")
 
 
 @pytest.mark.plan("WD-01", "WD-02")
@@ -213,3 +216,39 @@ def test_a_storm_that_spreads_is_noticed(fabric, expect):
     expect("storms detected", result.counters.at("sw1:e9").priority(3)[Counter.WATCHDOG_DETECTED], ONE_STORM)
     expect("same sender, after detection", after.mean("victim-0") / 1e9, RATE, "Gb/s")
     expect("sender paused", held, PAUSED_AT_MOST, "ms")
+
+
+@pytest.mark.plan("WD-02")
+@pytest.mark.needs(Capability.UNRELIABLE_TRANSPORTS, Capability.RATE_SERIES)
+@pytest.mark.catches("watchdog_never_restores", "rate after restoration time and a poll")
+@pytest.mark.parametrize("end_ms", [410, 450, 490])
+def test_a_queue_is_restored_in_time(fabric, expect, end_ms):
+    """After a storm its queue stays shut for 200 ms, and is open again one poll (100 ms) after that at the latest."""
+    storm = PauseStorm(10 * MS, "h9:p0", {3}, (end_ms - 10) * MS)
+    result = fabric.run(Scenario(OPEN, qos=QOS, events=[storm], duration=900 * MS, sample_every=5 * MS))
+
+    rate = result.series["goodput_bps"]
+    shut = rate.between((end_ms + 10) * MS, (end_ms + 200) * MS).max("stormed-0") / 1e9
+    opened = rate.between((end_ms + 310) * MS).mean("stormed-0") / 1e9
+    port = result.counters.at("sw1:e9").priority(3)
+    expect("storms detected", port[Counter.WATCHDOG_DETECTED], ONE_STORM)
+    expect("rate within restoration time", shut, BEFORE, "Gb/s")
+    expect("rate after restoration time and a poll", opened, RATE, "Gb/s")
+
+
+@pytest.mark.plan("WD-02")
+@pytest.mark.negative_control("a watchdog of twice the restoration time, or of a quarter of it")
+@pytest.mark.needs(Capability.UNRELIABLE_TRANSPORTS, Capability.RATE_SERIES)
+@pytest.mark.parametrize("restore", [400 * MS, 50 * MS])
+def test_a_queue_that_is_restored_at_another_time_is_noticed(fabric, expect, restore):
+    """A restoration time of 400 or 50 ms does not pass for one of 200 ms."""
+    watchdog = Watchdog(detect=200 * MS, restore=restore, poll=100 * MS)
+    qos = Qos(pfc=Pfc({3}, watchdog=watchdog), nic=Nic(mtu=4096))
+    storm = PauseStorm(10 * MS, "h9:p0", {3}, 440 * MS)
+    result = fabric.run(Scenario(OPEN, qos=qos, events=[storm], duration=900 * MS, sample_every=5 * MS))
+
+    rate = result.series["goodput_bps"]
+    shut = rate.between(460 * MS, 650 * MS).max("stormed-0") / 1e9
+    opened = rate.between(760 * MS).mean("stormed-0") / 1e9
+    expect("rate within restoration time", shut, BEFORE, "Gb/s")
+    expect("rate after restoration time and a poll", opened, RATE, "Gb/s")
