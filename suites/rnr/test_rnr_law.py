@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness import MS, US, Capability, Counter, Nic, Qos, S, Scenario, at_least, equals, within
+from harness import MS, US, Capability, Counter, Nic, Qos, S, Scenario, at_least, at_most, equals, within
 from harness.analysis.completion import failed_after_ps, status_code
 from harness.analysis.transport import rnr_timer_ps
 from harness.patterns.pair import Pair
@@ -13,6 +13,7 @@ pytestmark = pytest.mark.needs(Capability.HOST_COUNTERS)
 
 TWO_FOR_ONE = Pair(1024, verb="send", messages=2, recv_depth=1)
 REFUSALS = "InfiniBand 9.7.5.2.8: one RNR NAK for the first try and one for each retry"
+SPACED = "InfiniBand 9.7.5.2.8: the wait of the timer's code lies between two refusals of the same send"
 GAVE_UP = "IBV_WC_RNR_RETRY_EXC_ERR"
 LAW = "InfiniBand 9.7.5.2.8: a wait of the timer's code before each retry; twice that at most (ours)"
 
@@ -116,6 +117,7 @@ def test_a_receiver_that_is_late_costs_waits_only(fabric, expect, repost):
     result = fabric.run(Scenario(late, qos=starved(14, 7)))
 
     flow, count = result.flow("pair-0"), result.counters
+    spaced = at_most(flow.fct_ps / rnr_timer_ps(14) + 1, margin=0.0, source=SPACED)
     expect("messages complete", flow.messages_completed, equals(32, source="what was posted"))
     expect(
         "bytes delivered",
@@ -128,6 +130,7 @@ def test_a_receiver_that_is_late_costs_waits_only(fabric, expect, repost):
         count[Counter.RNR_NAK_SENT],
         at_least(1, margin=0.0, source="there are fewer receives than sends"),
     )
+    expect("refusals sent, at most", count[Counter.RNR_NAK_SENT], spaced)
     expect(
         "queue pairs that gave up",
         count[Counter.RNR_RETRY_EXHAUSTED],
