@@ -28,6 +28,7 @@ from harness.analysis.collectives import (
     ring_all_reduce_seconds,
     ring_bytes_sent,
 )
+from harness.analysis.dependencies import impatient_flows
 from harness.analysis.transport import Wire
 from harness.patterns.ring_all_reduce import RingAllReduce
 
