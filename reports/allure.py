@@ -1,0 +1,326 @@
+"""A folder of results for Allure, from which its own program makes a site; docs/reports.md says how.
+
+The plugin for pytest uses the same parts while tests run (`--alluredir`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from harness.core.record import Outcome, RunRecord, ScenarioRecord, TestRecord
+from reports.allure_text import CATEGORIES, configuration, measurement_csv, properties, series_csv
+from reports.digest import INTENDED, headline_of, title_of, views_of, what_is_missing
+from reports.md import escape
+from reports.page import meaning_of, stamp_of
+from reports.text import clean, duration, one_line, plain_spaces, shorten
+from reports.view import MeasurementView
+
+MAX_NAME, MAX_TEXT = 500, 100_000
+
+_STATUSES = {
+    Outcome.PASS: "passed",
+    Outcome.MARGINAL: "passed",
+    Outcome.FAIL: "failed",
+    Outcome.INVALID: "failed",
+    Outcome.LAB_FAULT: "broken",
+    Outcome.ERROR: "broken",
+    Outcome.SKIPPED: "skipped",
+}
+_STEP_STATUSES = {
+    "PASS": "passed",
+    "MARGINAL": "passed",
+    INTENDED: "passed",
+    "FAIL": "failed",
+    "INVALID": "broken",
+}
+_OURS = re.compile(
+    r".+-(result|container|globals)\.json|.+-attachment(\..+)?|"
+    r"categories\.json|environment\.properties|executor\.json|allurerc\.json"
+)
+_ADDRESS = re.compile(r"https?://[^\s<>\"'`|\\^{}]+[^\s<>\"'`|\\^{}.,;:)]")
+_NAMES = uuid.UUID("6c3d6f0e-6f5b-5b0e-9d64-0c6f1b9a7f10")  # our own name space, drawn once
+
+
+@dataclass(slots=True)
+class Attachments:
+    """Writes the attachments of one test into a folder of results; names depend on `key` and the order alone."""
+
+    folder: Path
+    key: str
+    _count: int = field(default=0)
+
+    def add(self, name: str, body: str, kind: str, suffix: str) -> dict[str, str]:
+        """Write `body` and return the entry for a result."""
+        self._count += 1
+        source = f"{uuid.uuid5(_NAMES, f'{self.key} {self._count}')}-attachment.{suffix}"
+        text = body if kind == "text/csv" else clean(body)
+        (self.folder / source).write_text(text, encoding="utf-8", errors="backslashreplace")
+        return {"name": shorten(one_line(name), MAX_NAME), "source": source, "type": kind}
+
+
+class AllureReporter:
+    """Fills a folder: one result a test, attachments, categories, environment, and configuration for Allure 3."""
+
+    report_type = "Allure"
+
+    def fill(self, record: RunRecord, folder: Path) -> None:
+        """Write the files into an empty folder."""
+        write_surroundings(record, folder)
+        for test in record.tests:
+            write_result(record, test, folder)
+        for number, reason in enumerate(what_is_missing(record), 1):
+            _write_missing(record, folder, number, reason)
+
+    def owns(self, path: Path) -> bool:
+        """Tell files of Allure's results by their names."""
+        return path.is_file() and _OURS.fullmatch(path.name) is not None
+
+
+def write_surroundings(record: RunRecord, folder: Path) -> None:
+    """Write what is about the session and not about one test."""
+    (folder / "categories.json").write_text(_json(list(CATEGORIES)), encoding="utf-8")
+    (folder / "allurerc.json").write_text(_json(configuration()), encoding="utf-8")
+    (folder / "environment.properties").write_text(properties(_environment(record)), encoding="ascii")
+    executor = {"name": "roce", "type": "roce", "buildName": shorten(one_line(record.run_id), MAX_NAME)}
+    (folder / "executor.json").write_text(_json(executor), encoding="utf-8")
+
+
+def write_result(record: RunRecord, test: TestRecord, folder: Path) -> None:
+    """Write the result of one test with its attachments."""
+    key = f"{record.session_of(test).run_id} {test.run} {test.nodeid}"
+    name = str(uuid.uuid5(_NAMES, key))
+    result = {"uuid": name, **result_of(record, test, Attachments(folder, key))}
+    (folder / f"{name}-result.json").write_text(_json(result), encoding="utf-8", errors="backslashreplace")
+
+
+def result_of(record: RunRecord, test: TestRecord, attachments: Attachments) -> dict[str, Any]:
+    """Return a test as Allure's result holds it, but for its uuid."""
+    identity = test.nodeid.partition("[")[0]
+    return {
+        "historyId": _digest(f"{test.nodeid} {test.run}"),
+        "testCaseId": _digest(identity),
+        "fullName": shorten(one_line(test.nodeid), MAX_NAME),
+        "name": title_of(test),
+        "titlePath": [part for part in one_line(identity).replace("::", "/").split("/")[:-1] if part],
+        "status": _STATUSES[test.outcome],
+        "statusDetails": details_of(test),
+        "stage": "finished",
+        "description": _description(record, test),
+        "labels": [
+            {"name": name, "value": shorten(one_line(value), MAX_NAME)} for name, value in labels_of(test)
+        ],
+        "links": [{"type": "link", "name": address, "url": address} for address in _addresses(test)],
+        "parameters": [_parameter(name, value) for name, value in parameters_of(test)],
+        "steps": steps_of(record, test, attachments),
+        "attachments": list(_attached(test, attachments)),
+        **_times(record, test),
+    }
+
+
+def details_of(test: TestRecord) -> dict[str, Any]:
+    """The message, which begins with the verdict so that categories can tell, and what lies behind it."""
+    stamp = " (SIMULATED)" if test.simulated else ""
+    headline = headline_of(test)
+    told = f"{test.outcome.value}{stamp}: {headline}" if headline else f"{test.outcome.value}{stamp}"
+    details: dict[str, Any] = {"message": shorten(told, MAX_TEXT)}
+    _, _, trace = clean(shorten(test.message, MAX_TEXT)).partition("\n")
+    return (
+        details
+        | ({"trace": trace} if trace else {})
+        | ({"known": True} if "known deviation" in headline else {})
+    )
+
+
+def labels_of(test: TestRecord) -> Iterator[tuple[str, str]]:
+    """Suite by folder, file and class; plan IDs by family; what a reader must not overlook as tags."""
+    file, _, inside = test.nodeid.partition("[")[0].partition("::")
+    folder, _, module = file.removesuffix(".py").rpartition("/")
+    yield "parentSuite", folder or "suites"
+    yield "suite", module
+    if "::" in inside:
+        yield "subSuite", inside.rpartition("::")[0]
+    yield "package", file.removesuffix(".py").replace("/", ".")
+    for plan_id in test.plan_ids:
+        yield "plan", plan_id
+        yield "tag", plan_id
+        yield "feature", plan_id
+    for family in dict.fromkeys(plan_id.partition("-")[0] for plan_id in test.plan_ids):
+        yield "epic", family
+    yield "verdict", test.outcome.value
+    if test.simulated:
+        yield "tag", "SIMULATED"
+    if test.negative_control:
+        yield "tag", "negative control"
+    if test.outcome is Outcome.MARGINAL:
+        yield "tag", "MARGINAL"
+    yield "framework", "pytest"
+    yield "language", "python"
+
+
+def parameters_of(test: TestRecord) -> Iterator[tuple[str, str]]:
+    """Parameters of the test; the session is one where there are several, so that Allure keeps both apart."""
+    yield from test.parameters.items()
+    if test.run:
+        yield "run", test.run
+
+
+def steps_of(record: RunRecord, test: TestRecord, attachments: Attachments) -> list[dict[str, Any]]:
+    """Phases with their durations, each run with scenario and series, each measurement against its limit."""
+    start = _start(record)
+    steps = [_phase(test, "setup", "set up", start)] if "setup" in test.durations_s else []
+    at = start + round(1000 * test.durations_s.get("setup", 0))
+    for run in test.runs:
+        end = at + round(1000 * run.wall_s)
+        steps.append({**_run(run, attachments), "start": at, "stop": end})
+        at = end
+    steps += [{**_measurement(view), "start": at, "stop": at} for view in views_of(test)]
+    steps += [_phase(test, "teardown", "tear down", at)] if "teardown" in test.durations_s else []
+    return steps
+
+
+def _phase(test: TestRecord, phase: str, name: str, start: int) -> dict[str, Any]:
+    seconds = test.durations_s[phase]
+    told = f"{name}, {plain_spaces(duration(seconds))}"
+    return {"name": told, "status": "passed", "start": start, "stop": start + round(1000 * seconds)}
+
+
+def _run(run: ScenarioRecord, attachments: Attachments) -> dict[str, Any]:
+    stamp = " (SIMULATED)" if run.simulated else ""
+    parts = [attachments.add("scenario", run.scenario, "application/yaml", "yaml")] if run.scenario else []
+    parts += [
+        attachments.add(f"{series.name}{stamp}", series_csv(series), "text/csv", "csv")
+        for series in run.series
+        if len(series.values) == len(series.columns)
+    ]
+    facts = [("topology", run.topology), ("ended", run.ended)]
+    facts += [(figure.name, _figure(figure.value, figure.unit)) for figure in run.figures]
+    facts += [("event", event) for event in run.events]
+    step: dict[str, Any] = {
+        "name": shorten(one_line(f"run {run.number}: {run.title}{stamp}"), MAX_NAME),
+        "status": "broken" if run.invalid_reasons else "passed",
+        "parameters": [_parameter(name, value) for name, value in facts if value],
+        "attachments": parts,
+    }
+    if run.invalid_reasons:
+        step["statusDetails"] = {"message": shorten(one_line("; ".join(run.invalid_reasons)), MAX_TEXT)}
+    return step
+
+
+def _figure(value: object, unit: str) -> str:
+    shown = f"{value:,.6g}" if isinstance(value, int | float) else "no data"
+    return f"{shown} {unit}".strip() if shown != "no data" else shown
+
+
+def _measurement(view: MeasurementView) -> dict[str, Any]:
+    margin = f", {view.margin}" if view.margin else ""
+    facts = (
+        ("value", view.value), ("limit", view.limit), ("margin", view.margin), ("limit from", view.source),
+        ("value from", view.evidence),
+    )  # fmt: skip
+    step: dict[str, Any] = {
+        "name": shorten(
+            plain_spaces(f"{view.verdict}: {view.name} {view.value} ({view.limit}{margin})"), MAX_NAME
+        ),
+        "status": _STEP_STATUSES[view.verdict],
+        "parameters": [_parameter(name, value) for name, value in facts if value],
+    }
+    return step | ({"statusDetails": {"message": shorten(view.reason, MAX_TEXT)}} if view.reason else {})
+
+
+def _attached(test: TestRecord, attachments: Attachments) -> Iterator[dict[str, str]]:
+    stamp = " (SIMULATED)" if test.simulated else ""
+    views = views_of(test)
+    if views:
+        yield attachments.add(f"measurements{stamp}", measurement_csv(views), "text/csv", "csv")
+    doubts = [f"run {run.number}: {reason}" for run in test.runs for reason in run.invalid_reasons]
+    if doubts:
+        yield attachments.add("not valid as evidence", "\n".join(doubts), "text/plain", "txt")
+
+
+def _description(record: RunRecord, test: TestRecord) -> str:
+    """The criterion, paragraph by paragraph, and what else a reader must know; Allure reads it as Markdown."""
+    parts = [escape(each) for each in shorten(test.docstring, MAX_TEXT).split("\n\n") if each.strip()]
+    if test.negative_control:
+        parts.append(f"**Negative control:** {escape(test.control)}; at least one measurement must fail.")
+    if defects := record.session_of(test).defects:
+        parts.append(f"**Defective on purpose:** {escape(', '.join(defects))}")
+    return "\n\n".join(parts)
+
+
+def _addresses(test: TestRecord) -> list[str]:
+    """Pages that limits are from."""
+    sources = " ".join(shorten(each.source or "", MAX_TEXT) for each in test.measurements)
+    return list(dict.fromkeys(_ADDRESS.findall(one_line(sources))))
+
+
+def _parameter(name: str, value: str) -> dict[str, str]:
+    return {
+        "name": shorten(one_line(name), MAX_NAME),
+        "value": shorten(plain_spaces(one_line(value)), MAX_NAME),
+    }
+
+
+def _environment(record: RunRecord) -> dict[str, str]:
+    stamp = stamp_of(record)
+    facts = {
+        "stamp": meaning_of(stamp) if stamp else "",
+        "run": record.run_id,
+        "fabric": record.fabric,
+        "topology": record.topology,
+        "seed": str(record.seed),
+        "started": record.started,
+        "finished": record.finished or "cut short",
+        "command": " ".join(record.command),
+        "defects": ", ".join(record.defects),
+    }
+    return facts | {f"version of {name}": text for name, text in record.versions.items()}
+
+
+def _write_missing(record: RunRecord, folder: Path, number: int, reason: str) -> None:
+    """A broken result for what the record lacks: a session cut short is never all green."""
+    name = str(uuid.uuid5(_NAMES, f"{record.run_id} missing {number}"))
+    result = {
+        "uuid": name,
+        "historyId": _digest(f"the session is complete {number}"),
+        "fullName": f"session: is complete [{number}]",
+        "name": "the session is complete",
+        "status": "broken",
+        "statusDetails": {"message": f"INCOMPLETE: {shorten(one_line(reason), MAX_TEXT)}"},
+        "stage": "finished",
+        "labels": [{"name": "parentSuite", "value": "the session itself"}],
+        "start": _start(record),
+        "stop": _start(record),
+    }
+    (folder / f"{name}-result.json").write_text(_json(result), encoding="utf-8")
+
+
+def _times(record: RunRecord, test: TestRecord) -> dict[str, int]:
+    """A record has durations of tests and the start of their session; every test is shown from there."""
+    start = _start(record.session_of(test))
+    return {"start": start, "stop": start + round(1000 * sum(test.durations_s.values()))}
+
+
+def _start(record: RunRecord) -> int:
+    try:
+        return round(1000 * datetime.fromisoformat(record.started).timestamp())
+    except ValueError:
+        return 0
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:32]
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+reporter = AllureReporter()
