@@ -17,7 +17,6 @@ from harness import (
     Pfc,
     Qos,
     Scenario,
-    approx,
     at_least,
     at_most,
     equals,
@@ -54,7 +53,9 @@ FRAME_S = 4178 * 8 / 100e9
 STANDING = (
     "pauses begin at an eighth of the free buffer, which is above Kmax for every number of senders here"
 )
-ALL = approx(1, abs=0.01, source="RED above Kmax; 1 % for the packets between two samples")
+ALL = at_least(
+    0.99, margin=0.0, source="RED above Kmax; two senders are there after 0.13 of 20 ms, more sooner"
+)
 EXCESS = (
     "1 - 1/N: line rate or not at all; each pause lasts up to a frame more, until one that has begun is out"
 )
@@ -72,8 +73,7 @@ def test_pauses_alone_carry_an_incast(fabric, expect, senders, size):
 
     rates = result.series["goodput_bps"].between(FULL_QUEUE).values.mean(axis=0)
     paused = result.series["pause_fraction"].between(FULL_QUEUE).values.sum(axis=1).mean() / senders
-    marked = result.series["ecn_marked"].between(FULL_QUEUE)
-    passed = rates.sum() * 14e-3 / 8 / size * -(-size // 4096)
+    port = result.counters.at("sw1:e65").priority(3)
     frames = result.counters.at("sw1").priority(3)[Counter.PAUSE_TX] / (senders * 20e-3)
     fewest = pause_fraction(senders) * min_pause_frame_rate(100_000_000_000)
     expect("part of the link used", rates.sum() / LINE, FILLED)
@@ -83,7 +83,7 @@ def test_pauses_alone_carry_an_incast(fabric, expect, senders, size):
     expect("pauses a second to a sender", frames, at_least(fewest, source=LASTING), "1/s")
     lowest = result.series["queue_bytes"].between(FULL_QUEUE).min("sw1:e65/3")
     expect("lowest queue", lowest, at_least(1600 * KB, source=STANDING), "B")
-    expect("part of packets marked", (marked.max("sw1:e65") - marked.min("sw1:e65")) / passed, ALL)
+    expect("part of packets marked", port[Counter.ECN_MARKED] / port[Counter.TX_PACKETS], ALL)
     expect("frames dropped", result.counters[Counter.DROPS], KEPT)
 
 

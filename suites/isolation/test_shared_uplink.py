@@ -74,7 +74,7 @@ NEARLY = "BMWG factor from the max-min fair share, which DCQCN meets within 30 %
 @pytest.mark.parametrize(("second", "leaving"), OVERLAPS)
 def test_pauses_share_an_uplink_fairly(fabric, expect, second, leaving):
     """With PFC alone and one flow a port the first tenant is slowed by its max-min fair share."""
-    scenario = Scenario([*FIRST, *second, *BESIDE], qos=PFC_ALONE, duration=40 * MS, sample_every=0)
+    scenario = Scenario([*FIRST, *second, *BESIDE], qos=PFC_ALONE, duration=60 * MS, sample_every=0)
     result = fabric.run(scenario)
 
     slower = 100 / max_min_rates(PATHS[leaving], CAPACITY)["first"]
@@ -122,7 +122,7 @@ def test_a_tenant_that_takes_more_is_noticed(fabric, expect):
 def test_a_wrong_overlap_is_noticed(fabric, expect):
     """With half of the other tenant's flows on the uplink the factor is not that of none."""
     result = fabric.run(
-        Scenario([*FIRST, LEAVE_A, LEAVE_B, *BESIDE], qos=PFC_ALONE, duration=40 * MS, sample_every=0)
+        Scenario([*FIRST, LEAVE_A, LEAVE_B, *BESIDE], qos=PFC_ALONE, duration=60 * MS, sample_every=0)
     )
 
     factor = result.flows.of("first").fct.max_ps / MS / IDEAL
