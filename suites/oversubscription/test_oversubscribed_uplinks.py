@@ -43,7 +43,6 @@ FAIR = max_min_rates(
 )
 NIC, LONG = Nic(mtu=4096), 4 * MS
 QOS = Qos(pfc=Pfc({3}), nic=NIC)
-CONTROLLED = Qos(pfc=Pfc({3}), ecn=Ecn(), dcqcn=Dcqcn("mlx5"), nic=NIC)
 PAYLOAD = Wire().efficiency(4096)
 SHARE = within(
     0.95 * FAIR["h1"] * PAYLOAD,
@@ -68,11 +67,6 @@ MARKED_FIRST = equals(
     0, source="Kmax of the uplink (3.2 MB) holds back four hosts before a share of 16 MB each is used up"
 )
 KEPT_BUSY = at_least(0.8 * 200 * PAYLOAD, source="Husky: a flow keeps 0.8 of what it has alone")
-NEAR = within(
-    0.7 * FAIR["h1"] * PAYLOAD,
-    1.3 * FAIR["h1"] * PAYLOAD,
-    source="max-min fair; 30 % as in sonic-mgmt pull 21514, TC6",
-)
 
 
 @pytest.mark.plan("OVS-01")
@@ -151,9 +145,10 @@ def test_a_host_that_is_paused_for_the_uplink_is_noticed(fabric, expect):
 
 @pytest.mark.plan("OVS-03")
 @pytest.mark.needs(Capability.ECN, Capability.DCQCN, Capability.RATE_SERIES)
+@pytest.mark.catches("marking_off", "marks of the uplink")
 @pytest.mark.parametrize("preset", ["paper", "mlx5", "ns3"])
 def test_dcqcn_shares_an_uplink_without_pauses(fabric, expect, preset):
-    """With DCQCN marks of the uplink hold the hosts back before the leaf has to pause them; shares stay near fair."""
+    """With DCQCN marks of the uplink hold the hosts back before the leaf has to pause them, and keep it busy."""
     qos = Qos(pfc=Pfc({3}), ecn=Ecn(), dcqcn=Dcqcn(preset), nic=NIC)
     result = fabric.run(Scenario(ACROSS, qos=qos, duration=2 * LONG))
 
@@ -161,10 +156,6 @@ def test_dcqcn_shares_an_uplink_without_pauses(fabric, expect, preset):
     expect("marks of the uplink", result.counters.at("leaf1:e5")[Counter.ECN_MARKED], MARKED)
     expect("pauses of hosts", result.counters.priority(3).hosts[Counter.PAUSE_RX], MARKED_FIRST)
     expect("goodput of the uplink", 4 * late.mean() / 1e9, KEPT_BUSY, "Gb/s")
-    expect("first", late.mean("first-0") / 1e9, NEAR, "Gb/s")
-    expect("second", late.mean("second-0") / 1e9, NEAR, "Gb/s")
-    expect("third", late.mean("third-0") / 1e9, NEAR, "Gb/s")
-    expect("fourth", late.mean("fourth-0") / 1e9, NEAR, "Gb/s")
     expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
 
 
@@ -182,13 +173,19 @@ def test_an_uplink_without_marks_is_noticed(fabric, expect):
 
 
 @pytest.mark.plan("OVS-03")
-@pytest.mark.negative_control("one host held to a fifth of its share")
+@pytest.mark.negative_control("hosts held to a third of the uplink")
 @pytest.mark.needs(Capability.ECN, Capability.DCQCN, Capability.RATE_SERIES)
-def test_an_unfair_share_with_dcqcn_is_noticed(fabric, expect):
-    """A flow that is paced to 10 Gb/s shows as the one below its share."""
-    flows = [*ACROSS[:3], Pair(1 * MB, "h4", "h8", messages=0, rate=10 * GBPS, name="fourth")]
-    result = fabric.run(Scenario(flows, qos=CONTROLLED, duration=2 * LONG))
+def test_an_uplink_that_is_not_used_is_noticed(fabric, expect):
+    """Hosts that send 16 Gb/s each do not keep the uplink busy."""
+    flows = [
+        Pair(1 * MB, "h1", "h5", messages=0, rate=16 * GBPS, name="first"),
+        Pair(1 * MB, "h2", "h6", messages=0, rate=16 * GBPS, name="second"),
+        Pair(1 * MB, "h3", "h7", messages=0, rate=16 * GBPS, name="third"),
+        Pair(1 * MB, "h4", "h8", messages=0, rate=16 * GBPS, name="fourth"),
+    ]
+    qos = Qos(pfc=Pfc({3}), ecn=Ecn(), dcqcn=Dcqcn("mlx5"), nic=NIC)
+    result = fabric.run(Scenario(flows, qos=qos, duration=2 * LONG))
 
     late = result.series["goodput_bps"].between(LONG)
-    expect("first", late.mean("first-0") / 1e9, NEAR, "Gb/s")
-    expect("fourth", late.mean("fourth-0") / 1e9, NEAR, "Gb/s")
+    expect("marks of the uplink", result.counters.at("leaf1:e5")[Counter.ECN_MARKED], MARKED)
+    expect("goodput of the uplink", 4 * late.mean() / 1e9, KEPT_BUSY, "Gb/s")
