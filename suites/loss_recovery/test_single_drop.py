@@ -22,10 +22,17 @@ ONE_NAK = "one gap is told once (InfiniBand 9.7.5.2.8; Lumina gbn_check)"
 
 
 @pytest.mark.plan("RTX-01")
-@pytest.mark.catches("go_back_0", "packets sent again, by time")
 @pytest.mark.catches("nak_storm", "NAKs sent")
 @pytest.mark.catches("nak_not_sent", "NAKs received")
-@pytest.mark.parametrize("lost", [0, 1, 100, 200])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        0,
+        1,
+        pytest.param(100, marks=pytest.mark.catches("go_back_0", "packets sent again, by time")),
+        pytest.param(200, marks=pytest.mark.catches("go_back_0", "packets sent again, by time")),
+    ],
+)
 def test_go_back_n_repeats_from_the_loss(fabric, expect, lost):
     """One lost packet: one NAK; it and all sent after it go once more, and the receiver discards what ran ahead."""
     result = fabric.run(Scenario(FLOW, qos=GO_BACK_N, events=[Impair(0, "pair-0", "drop", packets=(lost,))]))
