@@ -7,6 +7,7 @@
 #define STORM_START_PS 500000000ull     /* 0.5 ms */
 #define EXTRA_LATENCY_PS 5000000ull     /* 5 µs */
 #define STALL_CHECK_PS 10000000000ull   /* 10 ms */
+#define LEAST_PATIENCE_PS 100000000000ull /* 100 ms */
 #define LEAST_BIT_ERROR_RATE 1e-7
 enum {
   VANISH_EACH = 1000,   /* data packets */
@@ -142,17 +143,41 @@ static bool is_expecting(const struct sim *s)
   return false;
 }
 
-/* Time in which what is not stuck achieves something: a second, and longer than any ACK timeout; less when only the fabric is still to
- * become empty. */
-static uint64_t patience(const struct sim *s)
+/* The longest time for which a flow may wait for a timer of its hosts. */
+static uint64_t longest_wait(const struct sim *s)
 {
-  uint64_t longest = PS_PER_S;
-  if (s->flows_done == s->job->n_flows)
-    return STALL_CHECK_PS;
+  uint64_t longest = 0;
   for (uint32_t i = 0; i < s->n_nics; i++)
     if (s->nics[i].cfg->ack_timeout_exponent > 0)
-      longest = max_u64(longest, 2 * (ACK_TIMEOUT_UNIT_PS << s->nics[i].cfg->ack_timeout_exponent));
+      longest = max_u64(longest, ACK_TIMEOUT_UNIT_PS << s->nics[i].cfg->ack_timeout_exponent);
+  for (uint32_t i = 0; i < s->job->n_flows; i++) {
+    const struct job_flow *j = &s->job->flows[i];
+    if (j->recv_depth == 0)
+      continue;
+    uint64_t rnr_ps = (uint64_t)rnr_timer_us[s->nics[s->nic_of_port[j->dst_port]].cfg->rnr_timer] * 1000000u;
+    longest = max_u64(longest, max_u64(rnr_ps, j->recv_repost_ps));
+  }
   return longest;
+}
+
+/* Likewise for the watchdogs of switches: to detect and to restore. */
+static uint64_t longest_storm(const struct sim *s)
+{
+  uint64_t longest = 0;
+  for (uint32_t i = 0; i < s->n_switches; i++) {
+    const struct watchdog_cfg *w = &s->switches[i].cfg->pfc.watchdog;
+    if (w->enabled)
+      longest = max_u64(longest, min_u64(w->detect_ps + w->poll_ps + w->restore_ps, s->job->duration_ps));
+  }
+  return longest;
+}
+
+/* Time in which what is not stuck achieves something; less when only the fabric is still to become empty. */
+static uint64_t patience(const struct sim *s)
+{
+  if (s->flows_done == s->job->n_flows)
+    return STALL_CHECK_PS;
+  return max_u64(LEAST_PATIENCE_PS, 2 * max_u64(longest_wait(s), longest_storm(s)));
 }
 
 /* A run until done that cannot be done ends here, not at duration_ps. */

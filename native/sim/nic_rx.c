@@ -406,7 +406,8 @@ static void receive_data(struct sim *s, uint32_t side, const struct packet *k)
     receive_reliable(s, side, k);
 }
 
-/* A read or atomic request at its responder: the response stream runs to its end, from its start. */
+/* A read or atomic request at its responder: the response stream runs to its end, from its start. One that has come before starts the
+ * stream again, unless that is about to come to it: after a loss the requester asks again for all messages it waits for, in order. */
 static void receive_request(struct sim *s, uint32_t side, const struct packet *k)
 {
   struct side *sd = &s->sides[side];
@@ -416,7 +417,8 @@ static void receive_request(struct sim *s, uint32_t side, const struct packet *k
   }
   if (k->psn < sd->expected) {
     s->nics[sd->nic].count.duplicate_request++;
-    qp_go_back(s, side, k->psn);
+    if (k->psn < sd->psn_next)
+      qp_go_back(s, side, k->psn);
   }
   sd->nak_sent = false;
   sd->expected = max_u64(sd->expected, k->extra);

@@ -118,7 +118,7 @@ def hopeless(name: str) -> Json:
     ["pause_never_released", "nic_pause_storm", "link_stays_down", "nak_not_sent", "rnr_timer_ignored"],
 )
 def test_a_run_that_gets_nowhere_ends(name: str, tmp_path: Path) -> None:
-    """After a second without progress, sampled and watched as finely as tests do; see docs/simulator.md."""
+    """After a while without progress, sampled and watched as finely as tests do; see docs/simulator.md."""
     work = {**hopeless(name), "defects": [name], "output_dir": str(tmp_path), "sample_every_ps": 100 * US}
     if name == "pause_never_released":  # only NICs stick: the storm of h1 stops its switch, which stops h0
         work["events"] = [{**storm(duration_ps=US), "port": "h0:p0"}, {**storm(), "port": "h1:p0"}]
@@ -127,7 +127,7 @@ def test_a_run_that_gets_nowhere_ends(name: str, tmp_path: Path) -> None:
     result = run(work)
     assert monotonic() - began < PATIENCE_S
     assert result["ended"] == "limit"
-    assert S < result["end_ps"] < 2 * S
+    assert result["end_ps"] < S
     assert flow_of(result, "f")["status"] == "unfinished"
 
 
@@ -140,7 +140,7 @@ def test_a_late_flow_is_waited_for() -> None:
 
 
 def test_a_long_timeout_is_waited_for() -> None:
-    """4.096 µs · 2^15 · 16 are 2.1 s: longer than the second after which other runs are given up."""
+    """4.096 µs · 2^15 · 16 are 2.1 s: longer than the 100 ms after which other runs are given up."""
     work = one_flow(events=[impair("drop", packets=[976])], nic={"ack_timeout_exponent": 15})
     result = run({**work, "defects": ["ack_timeout_x16"]})
     assert flow_of(result, "f")["timeouts"] == 1

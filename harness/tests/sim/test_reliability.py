@@ -292,6 +292,17 @@ def test_a_lost_last_response_waits_for_the_requesters_timer() -> None:
     assert flow_of(result, "f")["packets_retransmitted"] == 1
 
 
+@pytest.mark.parametrize("verb", ["read", "atomic"])
+def test_a_gap_in_one_of_several_responses_is_asked_for_once(verb: str) -> None:
+    """The requester asks again for all that it waits for; the responder answers in order and skips nothing."""
+    size = 8 if verb == "atomic" else SIZE // 10
+    work = lossy([impair(packets=[50])], verb=verb, size=size, flow_keys={"messages": 100})
+    result = run(work)
+    assert flow_of(result, "f")["status"] == "done"
+    assert nic_of(result, "h0")["implied_nak_seq_err"] == 1
+    assert flow_of(result, "f")["timeouts"] == 0
+
+
 def test_reads_keep_max_rd_atomic_requests_in_flight() -> None:
     """One outstanding read of 1 KB: a round trip each."""
 
