@@ -125,6 +125,7 @@ ONE_FRAME = within(
 
 
 @pytest.mark.plan("PFC-13")
+@pytest.mark.needs(Capability.QUEUE_WATERMARKS)
 @pytest.mark.catches("nic_pause_storm", "time the switch stood still")
 @pytest.mark.catches("slow_receiver", "time the switch stood still")
 @pytest.mark.parametrize(
@@ -147,6 +148,7 @@ def test_a_sender_that_is_not_too_fast_is_never_paused(fabric, expect, sender, s
 
 @pytest.mark.plan("PFC-13")
 @pytest.mark.negative_control("a sender that is too fast by a tenth")
+@pytest.mark.needs(Capability.QUEUE_WATERMARKS)
 def test_a_queue_that_grows_is_noticed(fabric, expect):
     """At 110 % of the receiver's rate a queue grows until the switch pauses the sender."""
     flow = Pair(1 * MB, "h2", "h4", messages=0, rate=27_500_000_000)

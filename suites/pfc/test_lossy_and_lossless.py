@@ -34,6 +34,7 @@ pytestmark = [
         Capability.PFC,
         Capability.ETS,
         Capability.BUFFER_CONFIG,
+        Capability.DROP_REASONS,
         Capability.SWITCH_COUNTERS,
         Capability.UNRELIABLE_TRANSPORTS,
     ),

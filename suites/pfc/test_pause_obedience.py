@@ -27,7 +27,9 @@ from harness.patterns.pair import Pair
 
 pytestmark = [
     pytest.mark.topology("star-9"),
-    pytest.mark.needs(Capability.PFC, Capability.PER_PRIORITY_COUNTERS, Capability.RATE_SERIES),
+    pytest.mark.needs(
+        Capability.PFC, Capability.BUFFER_CONFIG, Capability.PER_PRIORITY_COUNTERS, Capability.RATE_SERIES
+    ),
 ]
 
 QOS = Qos(pfc=Pfc({3, 4}), buffer=Buffer(size=4 * MB), nic=Nic(mtu=4096))

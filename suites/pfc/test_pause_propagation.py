@@ -96,6 +96,7 @@ def test_a_switch_that_breaks_the_chain_is_noticed(fabric, expect):
 
 @pytest.mark.plan("PFC-16")
 @pytest.mark.topology("leaf-spine-16")
+@pytest.mark.needs(Capability.BUFFER_CONFIG, Capability.ECMP_CONFIG)
 def test_a_pause_crosses_the_tiers_of_a_fabric(fabric, expect):
     """The last leaf pauses the spines, they the first leaf, and that one its hosts, for what is too much; no drop."""
     result = fabric.run(Scenario(ACROSS, qos=SPREAD, duration=LONG))
@@ -118,7 +119,7 @@ def test_a_pause_crosses_the_tiers_of_a_fabric(fabric, expect):
 @pytest.mark.plan("PFC-16")
 @pytest.mark.topology("leaf-spine-16")
 @pytest.mark.negative_control("a first leaf without PFC")
-@pytest.mark.needs(Capability.QOS_CHANGE)
+@pytest.mark.needs(Capability.BUFFER_CONFIG, Capability.ECMP_CONFIG, Capability.QOS_CHANGE)
 def test_a_tier_that_breaks_the_chain_is_noticed(fabric, expect):
     """A leaf without PFC does not stop for the spines, nor does it stop its hosts: frames are dropped."""
     broken = QosChange(0, "leaf1", switch={"pfc": {"priorities": []}})

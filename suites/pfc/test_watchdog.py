@@ -184,6 +184,7 @@ def test_a_watchdog_that_acts_is_noticed(fabric, expect):
 
 
 @pytest.mark.plan("WD-03")
+@pytest.mark.needs(Capability.RATE_SERIES)
 def test_other_ports_go_on_through_a_storm(fabric, expect):
     """Through a storm at h9 a flow of another sender keeps its rate; one of the same sender has it after detection."""
     scenario = Scenario(
@@ -202,6 +203,7 @@ def test_other_ports_go_on_through_a_storm(fabric, expect):
 
 
 @pytest.mark.plan("WD-03")
+@pytest.mark.needs(Capability.RATE_SERIES)
 @pytest.mark.negative_control("watchdog switched off")
 def test_a_storm_that_spreads_is_noticed(fabric, expect):
     """Without watchdog the sender of the stormed flow stands still to the end, and its other flow with it."""
