@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -76,8 +76,7 @@ class AllureReporter:
         write_surroundings(record, folder)
         for test in record.tests:
             write_result(record, test, folder)
-        for number, reason in enumerate(what_is_missing(record), 1):
-            _write_missing(record, folder, number, reason)
+        write_missing(record, what_is_missing(record), folder)
 
     def owns(self, path: Path) -> bool:
         """Tell files of Allure's results by their names."""
@@ -99,6 +98,26 @@ def write_result(record: RunRecord, test: TestRecord, folder: Path) -> None:
     name = str(uuid.uuid5(_NAMES, key))
     result = {"uuid": name, **result_of(record, test, Attachments(folder, key))}
     (folder / f"{name}-result.json").write_text(_json(result), encoding="utf-8", errors="backslashreplace")
+
+
+def write_missing(record: RunRecord, reasons: Iterable[str], folder: Path) -> None:
+    """Write a broken result for each thing that a record lacks: a session cut short is never all green."""
+    start = _start(record)
+    for number, reason in enumerate(reasons, 1):
+        name = str(uuid.uuid5(_NAMES, f"{record.run_id} missing {number}"))
+        result = {
+            "uuid": name,
+            "historyId": _digest(f"the session is complete {number}"),
+            "fullName": f"session::is complete [{number}]",
+            "name": "the session is complete",
+            "status": "broken",
+            "statusDetails": {"message": f"INCOMPLETE: {shorten(one_line(reason), MAX_TEXT)}"},
+            "stage": "finished",
+            "labels": [{"name": "parentSuite", "value": "the session itself"}],
+            "start": start,
+            "stop": start,
+        }
+        (folder / f"{name}-result.json").write_text(_json(result), encoding="utf-8")
 
 
 def result_of(record: RunRecord, test: TestRecord, attachments: Attachments) -> dict[str, Any]:
@@ -282,24 +301,6 @@ def _environment(record: RunRecord) -> dict[str, str]:
         "defects": ", ".join(record.defects),
     }
     return facts | {f"version of {name}": text for name, text in record.versions.items()}
-
-
-def _write_missing(record: RunRecord, folder: Path, number: int, reason: str) -> None:
-    """A broken result for what the record lacks: a session cut short is never all green."""
-    name = str(uuid.uuid5(_NAMES, f"{record.run_id} missing {number}"))
-    result = {
-        "uuid": name,
-        "historyId": _digest(f"the session is complete {number}"),
-        "fullName": f"session: is complete [{number}]",
-        "name": "the session is complete",
-        "status": "broken",
-        "statusDetails": {"message": f"INCOMPLETE: {shorten(one_line(reason), MAX_TEXT)}"},
-        "stage": "finished",
-        "labels": [{"name": "parentSuite", "value": "the session itself"}],
-        "start": _start(record),
-        "stop": _start(record),
-    }
-    (folder / f"{name}-result.json").write_text(_json(result), encoding="utf-8")
 
 
 def _times(record: RunRecord, test: TestRecord) -> dict[str, int]:

@@ -27,6 +27,37 @@ def measurement_table(measurements: Sequence[MeasurementView], width: int, inden
     return [plain_spaces(f"{indent}{line}").rstrip() for line in lines]
 
 
+def margin_table(rows: Sequence[tuple[str, str, str, str]], width: int) -> list[str]:
+    """Return lines of margin, what was measured, value and limit, one a row, or two where the width is too small."""
+    margin_width, value_width, limit_width = (
+        max((display_width(row[column]) for row in rows), default=0) for column in (0, 2, 3)
+    )
+    room = width - margin_width - value_width - limit_width - 3 * len(_GAP)
+    if room < _MIN_NAME_WIDTH:
+        return [line for row in rows for line in _margin_stacked(row, margin_width, width)]
+    name_width = min(room, max((display_width(row[1]) for row in rows), default=0))
+    return [
+        plain_spaces(
+            _GAP.join(
+                (
+                    pad(margin, margin_width, right=True),
+                    pad(cut(name, name_width), name_width),
+                    pad(value, value_width, right=True),
+                    limit,
+                )
+            )
+        )
+        for margin, name, value, limit in rows
+    ]
+
+
+def _margin_stacked(row: tuple[str, str, str, str], margin_width: int, width: int) -> Iterator[str]:
+    margin, name, value, limit = (plain_spaces(text) for text in row)
+    indent = " " * (margin_width + len(_GAP))
+    yield cut(f"{pad(margin, margin_width, right=True)}{_GAP}{name}", width)
+    yield cut(f"{indent}{value} ({limit})", width)
+
+
 def display_width(text: str) -> int:
     """Columns of a terminal that `text` takes: wide East Asian characters take two, combining ones none."""
     return sum(

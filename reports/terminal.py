@@ -1,32 +1,47 @@
-"""The same report for a terminal: a line a test, tables where something needs attention, counts, where the page is."""
+"""The report for a terminal: a line a test, margins worst first, what is INVALID and why, counts."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TextIO
 
-from harness.core.record import RunRecord
-from reports.page import meaning_of, page_view
-from reports.table import cut, display_width, measurement_table, pad
-from reports.text import plain_spaces
-from reports.view import PageView, TestView
+from harness.core.record import Outcome, RunRecord, TestRecord
+from reports.digest import (
+    headline_of,
+    nearest_to_limits,
+    needing_a_person,
+    reasons_of_invalid,
+    skipped_for,
+    sum_of_controls,
+    title_of,
+    views_of,
+    what_is_missing,
+)
+from reports.outcomes import STYLES, worst
+from reports.page import conclusion, count_views, meaning_of, stamp_of
+from reports.table import cut, display_width, margin_table, measurement_table, pad
+from reports.text import count, one_line, plain_spaces
 
 DEFAULT_WIDTH = 100
 _VERDICT_WIDTH = len("LAB FAULT")
+_INDENT = " " * (_VERDICT_WIDTH + 2)
+_MIN_WIDTH = 20
 # Two screens; more lines would push what matters out of sight.
 _LIST_ALL_UP_TO = 50
+_MARGINS, _INVALID, _REASONS, _SKIPPED = 10, 20, 5, 5
 
 # SGR colour numbers by the style of a verdict.
 _COLOURS = {"pass": 32, "marginal": 33, "fail": 31, "invalid": 35, "fault": 31, "error": 31, "skipped": 36}
+_BOLD, _WARNING, _STAMP = 1, 33, 36
 
 
 @dataclass(frozen=True, slots=True)
 class TerminalReporter:
     """Prints for a terminal of `width` columns; `colour` only when a person looks at it.
 
-    `tables` shows the measurements of every test; without it those of MARGINAL tests, which nothing else would print.
+    `tables` shows the measurements of every test; without it a test is one line, and a second where it did not pass.
     """
 
     width: int = DEFAULT_WIDTH
@@ -37,69 +52,127 @@ class TerminalReporter:
 
     def write(self, record: RunRecord, out: TextIO) -> None:
         """Print the whole summary."""
-        out.writelines(f"{line}\n" for line in self.lines(summary_view(record)))
+        out.writelines(f"{line}\n" for line in self.lines(record))
 
-    def lines(self, page: PageView) -> Iterator[str]:
+    def lines(self, record: RunRecord) -> Iterator[str]:
         """The report, line by line, without line ends."""
-        if page.stamp:
-            yield from self._sentence(meaning_of(page.stamp), 36)
-        for warning in page.warnings:
-            yield from self._sentence(f"! {warning}", 33)
-        for test in self._listed(page):
+        if stamp := stamp_of(record):
+            yield from self._sentence(meaning_of(stamp), _STAMP)
+        if record.defects:
+            yield from self._sentence(f"! defective on purpose: {', '.join(record.defects)}", _WARNING)
+        for reason in what_is_missing(record):
+            yield from self._sentence(f"! {reason}", _WARNING)
+        for test in self._listed(record):
             yield from self._test(test)
+        yield from self._margins(record)
+        yield from self._invalid(record)
+        yield from self._skipped(record)
         yield ""
         yield from self._sentence(
-            " · ".join(f"{count.verdict} {count.amount}" for count in page.counts), None
+            " · ".join(f"{each.verdict} {each.amount}" for each in count_views(record)), None
         )
-        yield from self._sentence(page.conclusion, _COLOURS[page.style])
+        if controls := sum_of_controls(record.tests):
+            yield from self._sentence(controls, None)
+        style = STYLES[worst(test.outcome for test in record.tests)] if record.tests else "invalid"
+        yield from self._sentence(conclusion(record), _COLOURS[style])
 
-    def _listed(self, page: PageView) -> Iterator[TestView]:
-        """All tests of a short session; of a long one those that did not simply pass, the others are counted below."""
-        everything = self.tables or len(page.tests) <= _LIST_ALL_UP_TO
-        return (test for test in page.tests if everything or test.style != "pass")
+    def _listed(self, record: RunRecord) -> list[TestRecord]:
+        """All tests of a short session, file by file; of a long one those that did not simply pass."""
+        everything = self.tables or len(record.tests) <= _LIST_ALL_UP_TO
+        tests = [
+            test for test in record.tests if everything or test.outcome not in (Outcome.PASS, Outcome.SKIPPED)
+        ]
+        return sorted(tests, key=lambda test: test.nodeid.partition("::")[0])
 
-    def _test(self, test: TestView) -> Iterator[str]:
-        room = self.width - _VERDICT_WIDTH - 2
-        yield f"{self._verdict(test)}  {plain_spaces(_fitted(test, room))}"
-        indent = " " * (_VERDICT_WIDTH + 2)
-        if test.style not in ("pass", "marginal"):
-            yield from (f"{indent}{line}" for line in textwrap.wrap(test.headline, max(room, 20)))
-        if self.tables or test.style == "marginal":
-            yield from measurement_table(test.measurements, self.width, indent)
+    def _test(self, test: TestRecord) -> Iterator[str]:
+        room = max(self.width - len(_INDENT), _MIN_WIDTH)
+        verdict = self._paint(pad(test.outcome.value, _VERDICT_WIDTH), _COLOURS[STYLES[test.outcome]])
+        yield f"{verdict}  {plain_spaces(_fitted(test, room))}"
+        if test.outcome in (Outcome.FAIL, Outcome.LAB_FAULT, Outcome.ERROR):
+            yield from _wrapped(headline_of(test), room, _INDENT)
+        if self.tables:
+            yield from measurement_table(views_of(test), self.width, _INDENT)
 
-    def _verdict(self, test: TestView) -> str:
-        return self._paint(pad(test.verdict, _VERDICT_WIDTH), _COLOURS[test.style])
+    def _margins(self, record: RunRecord) -> Iterator[str]:
+        """Where the whole session came closest to its limits, or went beyond them."""
+        rows = nearest_to_limits(record, _MARGINS)
+        if not rows:
+            return
+        yield from self._title("margins, worst first")
+        cells = [
+            (row.view.margin, f"{row.view.name}: {row.test}", row.view.value, row.view.limit) for row in rows
+        ]
+        yield from (f"  {line}" for line in margin_table(cells, max(self.width - 2, _MIN_WIDTH)))
+
+    def _invalid(self, record: RunRecord) -> Iterator[str]:
+        """What shows nothing, and why: the one verdict that other tools would print as green."""
+        tests = needing_a_person(record, Outcome.INVALID)
+        if not tests:
+            return
+        yield from self._title("INVALID, and why")
+        for test in tests[:_INVALID]:
+            yield cut(f"  {title_of(test)}", self.width)
+            yield from self._bullets(reasons_of_invalid(test))
+        yield from _more(len(tests) - _INVALID)
+
+    def _bullets(self, reasons: list[str]) -> Iterator[str]:
+        for reason in reasons[:_REASONS]:
+            yield from _wrapped(reason, self.width - 4, "    ")
+        yield from _more(len(reasons) - _REASONS, "    ")
+
+    def _skipped(self, record: RunRecord) -> Iterator[str]:
+        reasons = skipped_for(record.tests)
+        if not reasons:
+            return
+        yield from self._title("skipped, and why")
+        for reason, amount in reasons[:_SKIPPED]:
+            yield from _wrapped(f"{count(amount, 'test')}: {reason}", self.width - 2, "  ")
+        yield from _more(len(reasons) - _SKIPPED)
+
+    def _title(self, text: str) -> Iterator[str]:
+        yield ""
+        yield self._paint(text, _BOLD)
 
     def _sentence(self, text: str, sgr: int | None) -> Iterator[str]:
-        for line in textwrap.wrap(plain_spaces(text), max(self.width, 20)):
+        for line in _wrapped(text, self.width, ""):
             yield line if sgr is None else self._paint(line, sgr)
 
     def _paint(self, text: str, sgr: int) -> str:
         return f"\x1b[{sgr}m{text}\x1b[0m" if self.colour else text
 
 
-def summary_view(record: RunRecord) -> PageView:
-    """The page without its evidence: charts cost most of the time and a terminal shows none."""
-    return page_view(replace(record, tests=tuple(replace(test, runs=()) for test in record.tests)))
-
-
-def _fitted(test: TestView, room: int) -> str:
+def _fitted(test: TestRecord, room: int) -> str:
     """Name of the test and, where there is room, the measurement that is nearest to its limit."""
-    name = cut(test.name, room)
+    name = cut(title_of(test), room)
     for note in _notes(test):
         if display_width(name) + display_width(note) + 3 <= room:
             return f"{name}   {note}"
     return name
 
 
-def _notes(test: TestView) -> Iterator[str]:
+def _notes(test: TestRecord) -> Iterator[str]:
     """What to say beside the name, from the full to the shortest form: the worst measurement of a test that passed."""
-    if test.control:
-        yield from (f"negative control: {test.headline}", "negative control")
-    for worst in test.measurements[:1] if test.style in ("pass", "marginal") and not test.control else ():
-        margin = f", {worst.margin}" if worst.margin else ""
-        yield f"{worst.name} {worst.value} ({worst.limit}{margin})"
-        yield f"{worst.name} {worst.margin}"
+    if test.negative_control:
+        yield from (f"negative control: {headline_of(test)}", "negative control")
+    elif test.outcome in (Outcome.PASS, Outcome.MARGINAL):
+        for nearest in views_of(test)[:1]:
+            margin = f", {nearest.margin}" if nearest.margin else ""
+            yield f"{nearest.name} {nearest.value} ({nearest.limit}{margin})"
+            yield f"{nearest.name} {nearest.margin}"
+    elif test.outcome is Outcome.SKIPPED:
+        yield one_line(test.skipped or test.message)
+
+
+def _wrapped(text: str, width: int, indent: str) -> Iterable[str]:
+    plain = plain_spaces(text)
+    # textwrap counts characters; wide ones take two columns, so half as many are sure to fit.
+    room = max(width if display_width(plain) <= len(plain) else width // 2, _MIN_WIDTH)
+    return (f"{indent}{line}" for line in textwrap.wrap(one_line(plain), room))
+
+
+def _more(amount: int, indent: str = "  ") -> Iterator[str]:
+    if amount > 0:
+        yield f"{indent}and {amount:,} more"
 
 
 reporter = TerminalReporter()

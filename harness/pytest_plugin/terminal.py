@@ -10,7 +10,7 @@ from harness.pytest_plugin.options import SETTINGS
 from harness.pytest_plugin.recording import RECORDING
 from harness.pytest_plugin.versions import declares_simulation, tool_versions
 from reports.page import STAMP
-from reports.terminal import TerminalReporter, summary_view
+from reports.terminal import TerminalReporter
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter as PytestTerminal
@@ -45,8 +45,9 @@ def pytest_terminal_summary(terminalreporter: PytestTerminal, config: pytest.Con
             # pytest prints the tables of failed tests itself, unless it was told not to.
             tables=terminalreporter.verbosity > 0 or config.getoption("tbstyle") == "no",
         )
-        for line in reporter.lines(summary_view(recording.record)):
+        for line in reporter.lines(recording.record):
             terminalreporter.write_line(line)
     if recording.page is not None:
         terminalreporter.write_line(f"report: {recording.page}")
+    if recording.record is not None:
         terminalreporter.write_line(f"record: {config.stash[SETTINGS].folder}")
