@@ -54,6 +54,11 @@ PAUSED_AT_MOST = at_most(
 )
 # Datagrams, so that the flow goes on as soon as the queue is open: discarded ones are not sent again.
 OPEN = Pair(4096, "h1", "h9", verb="send", transport="ud", rate=1 * GBPS, messages=0, name="stormed")
+STORM_400 = PauseStorm(10 * MS, "h9:p0", {3}, 400 * MS)
+FORWARDING = Qos(
+    pfc=Pfc({3}, watchdog=Watchdog(detect=200 * MS, restore=200 * MS, poll=100 * MS, action="forward")),
+    nic=Nic(mtu=4096),
+)
 BEFORE = equals(0, source="restored no sooner than 200 ms after the last pause")
 
 
@@ -254,3 +259,32 @@ def test_a_queue_that_is_restored_at_another_time_is_noticed(fabric, expect, res
     opened = rate.between(760 * MS).mean("stormed-0") / 1e9
     expect("rate within restoration time", shut, BEFORE, "Gb/s")
     expect("rate after restoration time and a poll", opened, RATE, "Gb/s")
+
+
+@pytest.mark.plan("WD-01")
+@pytest.mark.needs(Capability.UNRELIABLE_TRANSPORTS, Capability.RATE_SERIES)
+@pytest.mark.catches("watchdog_never", "rate after detection")
+def test_a_watchdog_that_forwards_ends_the_wait(fabric, expect):
+    """With the action forward the queue is served in spite of the pauses from its detection on, and nothing is lost."""
+    result = fabric.run(
+        Scenario(OPEN, qos=FORWARDING, events=[STORM_400], duration=450 * MS, sample_every=5 * MS)
+    )
+
+    port = result.counters.at("sw1:e9").priority(3)
+    after = result.series["goodput_bps"].between(10 * MS + 300 * MS + 60 * MS)
+    expect("storms detected", port[Counter.WATCHDOG_DETECTED], ONE_STORM)
+    expect("paused until detection", port[Counter.PAUSE_RX_DURATION] / MS, DETECTION, "ms")
+    expect("rate after detection", after.mean("stormed-0") / 1e9, RATE, "Gb/s")
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
+
+
+@pytest.mark.plan("WD-01")
+@pytest.mark.needs(Capability.UNRELIABLE_TRANSPORTS, Capability.RATE_SERIES)
+@pytest.mark.negative_control("the action drop")
+def test_a_watchdog_that_drops_is_noticed(fabric, expect):
+    """With the action drop nothing arrives during the storm, and its queue is discarded."""
+    result = fabric.run(Scenario(OPEN, qos=QOS, events=[STORM_400], duration=450 * MS, sample_every=5 * MS))
+
+    after = result.series["goodput_bps"].between(10 * MS + 300 * MS + 60 * MS)
+    expect("rate after detection", after.mean("stormed-0") / 1e9, RATE, "Gb/s")
+    expect("frames dropped", result.counters[Counter.DROPS], LOSSLESS)
