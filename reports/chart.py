@@ -21,9 +21,12 @@ WIDTH, HEIGHT = 1000, 300
 # More lines than this cannot be told apart; the rest is named in a sentence under the chart.
 MAX_LINES = 8
 # Two samples a bucket and about one bucket a drawn pixel column of a wide page.
-MAX_DRAWN_POINTS = 900
+MAX_DRAWN_POINTS = 600
 # Labels of horizontal lines closer than this (percent of the height) would print over each other.
 MIN_LABEL_GAP = 9.0
+
+# A horizontal line this many times above everything else would press the rest flat: it is told and not drawn.
+MAX_ABOVE = 5.0
 
 # Base units that read better with a prefix.
 SCALED_UNITS = ("B", "b/s")
@@ -46,6 +49,30 @@ class Threshold:
 
     label: str
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Where a measurement passes, from `low` to `high` in the unit of the chart; None: open."""
+
+    label: str
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What one chart shows: lines of one unit over time, with the levels and bands that they are held against.
+
+    `total` is the sum of the lines, where that is another quantity than each of them; None where it is not.
+    """
+
+    title: str
+    unit: str
+    columns: tuple[Column, ...]
+    thresholds: tuple[Threshold, ...] = ()
+    bands: tuple[Band, ...] = ()
+    total: Column | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +103,16 @@ class LineView:
 
 
 @dataclass(frozen=True, slots=True)
+class BandView:
+    """A drawn band: its top and height in units of the SVG, and the place of its label."""
+
+    y: str
+    height: str
+    percent: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class MomentView:
     """A drawn event; `number` stands on the chart, what happened in the numbered list of the run."""
 
@@ -97,12 +134,13 @@ class ChartView:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     thresholds: tuple[Tick, ...]
+    bands: tuple[BandView, ...]
     moments: tuple[MomentView, ...]
     omitted: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Axis:
+class Axis:
     """Maps `low`…`high` (base unit) to fractions 0…1; `scale` base units make one `unit`."""
 
     low: float
@@ -112,45 +150,59 @@ class _Axis:
     ticks: tuple[float, ...]
 
     def fraction(self, value: float) -> float:
+        """Place of a value, 0 at the lower end."""
         return (value - self.low) / (self.high - self.low)
 
     def text(self, value: float) -> str:
+        """Print a value in `unit`."""
         return f"{value / self.scale:.6g}"
 
 
 def line_chart(
-    title: str,
-    unit: str,
-    columns: Sequence[Column],
-    *,
-    thresholds: Sequence[Threshold] = (),
-    moments: Sequence[Moment] = (),
+    panel: Panel, *, moments: Sequence[Moment] = (), max_points: int = MAX_DRAWN_POINTS
 ) -> ChartView | None:
-    """Draw `columns` over one time axis, or return None when no column holds a single sample.
+    """Draw a panel over one time axis, or return None when no column holds a single sample.
 
-    `unit` is the base unit of the values: "B" and "b/s" get an SI prefix, "%" and others are printed as they are. At
-    most `MAX_LINES` columns, those with the highest peaks, are drawn; `omitted` tells of the others.
+    The base unit of the values gets an SI prefix where it is "B" or "b/s"; "%" and others are printed as they are. At
+    most `MAX_LINES` columns, those with the highest peaks, are drawn, with at most `max_points` points each; `omitted`
+    tells of what is not drawn.
     """
-    drawn, left_out = _to_draw(columns)
+    drawn, left_out = to_draw(panel.columns, MAX_LINES)
     if not drawn:
         return None
-    x = _time_axis(drawn, moments)
-    y = _value_axis(unit, drawn, thresholds)
-    lines = tuple(_line(column, unit, number, x, y) for number, column in enumerate(drawn))
+    drawn += [panel.total] if panel.total is not None else []
+    x = time_axis(drawn, moments)
+    levels, too_high = drawable(panel.thresholds, drawn)
+    y = value_axis(panel.unit, drawn, levels, panel.bands)
+    lines = tuple(_line(column, panel.unit, number, x, y, max_points) for number, column in enumerate(drawn))
     return ChartView(
-        title=title,
+        title=panel.title,
         unit=y.unit,
-        description=f"{title}, {y.unit} over {x.unit}: "
+        description=f"{panel.title}, {y.unit} over {x.unit}: "
         + "; ".join(f"{line.name} {line.note}" for line in lines),
         width=WIDTH,
         height=HEIGHT,
         lines=lines,
         x_ticks=tuple(_x_tick(value, x) for value in x.ticks),
         y_ticks=tuple(_y_tick(value, y.text(value), y) for value in y.ticks),
-        thresholds=_spread([_y_tick(t.value, f"{t.label} {y.text(t.value)}", y) for t in thresholds]),
+        thresholds=_spread([_y_tick(t.value, f"{t.label} {y.text(t.value)}", y) for t in levels]),
+        bands=tuple(_band(band, y) for band in panel.bands),
         moments=tuple(_moment(number, moment, x) for number, moment in enumerate(moments, 1)),
-        omitted=left_out,
+        omitted=" ".join(part for part in (left_out, *too_high) if part),
     )
+
+
+def drawable(
+    thresholds: Sequence[Threshold], columns: Sequence[Column]
+) -> tuple[list[Threshold], tuple[str, ...]]:
+    """The levels that a chart of these columns can show, and a sentence on each of those far above them."""
+    highest = max((peak(column.values) for column in columns), default=0.0)
+    kept: list[Threshold] = []
+    for threshold in sorted(thresholds, key=lambda each: each.value):
+        if threshold.value <= MAX_ABOVE * max([highest, *(each.value for each in kept)]):
+            kept.append(threshold)
+    far = [threshold for threshold in thresholds if threshold not in kept]
+    return kept, tuple(f"{t.label} {si_text(t.value, 'B')} is far above the chart." for t in far)
 
 
 def constant_level(columns: Sequence[Column]) -> float | None:
@@ -174,12 +226,12 @@ def _scaled(value: float, unit: str) -> tuple[float, str]:
     return scale, "KB" if (prefix, unit) == ("k", "B") else f"{prefix}{unit}"
 
 
-def _to_draw(columns: Sequence[Column]) -> tuple[list[Column], str]:
+def to_draw(columns: Sequence[Column], max_lines: int) -> tuple[list[Column], str]:
     """The columns with the highest peaks, in their given order, and a sentence on those left out."""
     full = [column for column in columns if not math.isnan(peak(column.values))]
     moving = [column for column in full if np.nanmax(np.abs(column.values)) > 0] or full[:1]
     loudest = sorted(range(len(moving)), key=lambda index: -peak(moving[index].values))
-    chosen = sorted(loudest[:MAX_LINES])
+    chosen = sorted(loudest[:max_lines])
     return [moving[index] for index in chosen], _left_out(len(full) - len(moving), len(moving) - len(chosen))
 
 
@@ -189,7 +241,8 @@ def _left_out(zero: int, quieter: int) -> str:
     return f"Not drawn: {', '.join(parts)}." if parts else ""
 
 
-def _time_axis(columns: Sequence[Column], moments: Sequence[Moment]) -> _Axis:
+def time_axis(columns: Sequence[Column], moments: Sequence[Moment]) -> Axis:
+    """From the start of the run to the last sample or event."""
     ends = [float(column.time_ps[-1]) for column in columns] + [moment.time_ps for moment in moments]
     starts = [float(column.time_ps[0]) for column in columns] + [moment.time_ps for moment in moments] + [0.0]
     low, high = min(starts), max(ends)
@@ -199,19 +252,22 @@ def _time_axis(columns: Sequence[Column], moments: Sequence[Moment]) -> _Axis:
     scale, prefix = _si((high - low) * 1e-12)
     scale_ps = scale * 1e12
     ticks = tuple(t for t in _nice_ticks(low / scale_ps, high / scale_ps, 5))
-    return _Axis(low, high, scale_ps, f"{prefix}s", tuple(t * scale_ps for t in ticks))
+    return Axis(low, high, scale_ps, f"{prefix}s", tuple(t * scale_ps for t in ticks))
 
 
-def _value_axis(unit: str, columns: Sequence[Column], thresholds: Sequence[Threshold]) -> _Axis:
+def value_axis(
+    unit: str, columns: Sequence[Column], thresholds: Sequence[Threshold], bands: Sequence[Band] = ()
+) -> Axis:
     """From zero (or the lowest value below it) to a little above the highest line."""
     lowest = min(float(np.nanmin(column.values)) for column in columns)
-    highest = max([peak(column.values) for column in columns] + [t.value for t in thresholds])
+    edges = [edge for band in bands for edge in (band.low, band.high) if edge is not None]
+    highest = max([peak(column.values) for column in columns] + [t.value for t in thresholds] + edges)
     low, high = min(0.0, lowest), max(highest, 0.0)
     if high <= low:
         high = low + 1.0
     scale, scaled_unit = _scaled(high, unit)
     ticks = _nice_ticks(low / scale, high / scale * 1.04, 5)
-    return _Axis(low, high * 1.04, scale, scaled_unit, tuple(t * scale for t in ticks))
+    return Axis(low, high * 1.04, scale, scaled_unit, tuple(t * scale for t in ticks))
 
 
 def _si(value: float) -> tuple[float, str]:
@@ -235,12 +291,12 @@ def _percent(fraction: float) -> str:
     return f"{fraction * 100:.2f}".rstrip("0").rstrip(".")
 
 
-def _x_tick(value: float, axis: _Axis) -> Tick:
+def _x_tick(value: float, axis: Axis) -> Tick:
     fraction = axis.fraction(value)
     return Tick(_percent(fraction), with_unit(axis.text(value), axis.unit), f"{fraction * WIDTH:.0f}")
 
 
-def _y_tick(value: float, text: str, axis: _Axis) -> Tick:
+def _y_tick(value: float, text: str, axis: Axis) -> Tick:
     fraction = 1.0 - axis.fraction(value)
     return Tick(_percent(fraction), text, f"{fraction * HEIGHT:.0f}")
 
@@ -254,18 +310,28 @@ def _spread(ticks: list[Tick]) -> tuple[Tick, ...]:
     return tuple(placed)
 
 
-def _moment(number: int, moment: Moment, axis: _Axis) -> MomentView:
+def _band(band: Band, axis: Axis) -> BandView:
+    """From its upper to its lower edge; open ends reach those of the chart."""
+    low = axis.low if band.low is None else max(band.low, axis.low)
+    high = axis.high if band.high is None else min(band.high, axis.high)
+    top, bottom = ((1.0 - axis.fraction(value)) * HEIGHT for value in (high, low))
+    edge = band.low if band.low is not None else high
+    height = max(bottom - top, 1.0)
+    return BandView(f"{top:.0f}", f"{height:.0f}", _percent(1.0 - axis.fraction(edge)), band.label)
+
+
+def _moment(number: int, moment: Moment, axis: Axis) -> MomentView:
     fraction = axis.fraction(moment.time_ps)
     return MomentView(str(number), _percent(fraction), f"{fraction * WIDTH:.0f}")
 
 
-def _line(column: Column, unit: str, number: int, x: _Axis, y: _Axis) -> LineView:
-    time, values = decimate(column.time_ps, column.values, MAX_DRAWN_POINTS)
+def _line(column: Column, unit: str, number: int, x: Axis, y: Axis, max_points: int) -> LineView:
+    time, values = decimate(column.time_ps, column.values, max_points)
     note = f"max {si_text(peak(column.values), unit)}"
     return LineView(column.name, _path(time, values, x, y), number, note)
 
 
-def _path(time: FloatArray, values: FloatArray, x: _Axis, y: _Axis) -> str:
+def _path(time: FloatArray, values: FloatArray, x: Axis, y: Axis) -> str:
     """SVG path data in whole units; a NaN lifts the pen, points on a straight level run are left out."""
     parts: list[str] = []
     points: list[tuple[int, int]] = []

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from harness.core.evidence import Missing
 from harness.core.measure import Limit, Measurement, Verdict
 from reports.text import number, one_line, signed_percent, with_unit
-from reports.view import MeasurementView
+from reports.view import BarView, MeasurementView
 
 STYLES = {
     Verdict.PASS: "pass",
@@ -42,6 +42,15 @@ def relative_margin(measurement: Measurement) -> float | None:
     return min(parts) if len(parts) == len(room) else None
 
 
+def bar_of(margin: float | None) -> BarView | None:
+    """Place a margin on its track; everything beyond 100 % ends at the end."""
+    if margin is None:
+        return None
+    length = 50 * math.sqrt(min(abs(margin), 1.0))
+    left = 50 - length if margin < 0 else 50.0
+    return BarView(f"{left:.1f}", f"{max(length, 0.6):.1f}")
+
+
 def _order(margin: float | None) -> float:
     """Where no margin can be given, after those that have one."""
     return math.inf if margin is None else margin
@@ -60,6 +69,7 @@ def _view(measurement: Measurement) -> MeasurementView:
         source=one_line(measurement.source or ""),
         evidence=one_line(measurement.evidence),
         reason=one_line(measurement.reason or "") if invalid else "",
+        bar=None if invalid else bar_of(relative_margin(measurement)),
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from harness.core.measure import Verdict
+from harness.core.measure import Measurement, Verdict
 from harness.core.record import Outcome, RunRecord, TestRecord
-from reports.measurements import measurement_views
+from reports.live import Points, points_for
+from reports.measurements import measurement_views, relative_margin, worst_first
+from reports.outcomes import STYLES, WORST_FIRST, worst
+from reports.plan import plan_views, summary_of
 from reports.runs import run_view
-from reports.text import clean, count, duration, one_line, shell_word
-from reports.view import CountView, FactView, LinkView, MeasurementView, PageView, PlanView, TestView
+from reports.steps import step_views
+from reports.text import clean, count, duration, one_line, shell_word, shorten
+from reports.view import CountView, FactView, LinkView, MeasurementView, PageView, RowView, TestView
 
 STAMP = "SIMULATED"
 SOFTWARE_STAMP = "SOFTWARE RoCE"
@@ -22,36 +26,29 @@ _MEANINGS = {
 _DRIVERS, _SOFTWARE_DRIVERS = "RDMA drivers", frozenset({"rxe", "siw"})
 TITLE = "RoCE fabric validation"
 
-STYLES = {
-    Outcome.PASS: "pass",
-    Outcome.MARGINAL: "marginal",
-    Outcome.FAIL: "fail",
-    Outcome.INVALID: "invalid",
-    Outcome.LAB_FAULT: "fault",
-    Outcome.ERROR: "error",
-    Outcome.SKIPPED: "skipped",
-}
-
-# From what needs a person most to what needs none; also the order in which the worst of several is found.
-WORST_FIRST = (
-    Outcome.FAIL,
-    Outcome.INVALID,
-    Outcome.ERROR,
-    Outcome.LAB_FAULT,
-    Outcome.MARGINAL,
-    Outcome.SKIPPED,
-    Outcome.PASS,
-)
 # A page of few tests shows all evidence at once; a long one folds away what passed.
 _UNFOLD_ALL_UP_TO = 8
+# Opened tests draw their charts: where very many failed, the first of them are opened.
+_UNFOLD_BAD_UP_TO = 12
+# Tests listed first; a session with more of them has its table to sort and filter.
+_MAX_ATTENTION = 30
+# Rows of the table of measurements that are shown at first, and after each search: see `page.js`.
+ROWS_AT_FIRST = 100
+# Room for names and texts from elsewhere, in characters; longer ones are cut and say so.
+_NAME_ROOM, _TEXT_ROOM, _MESSAGE_ROOM = 240, 4_000, 20_000
 
 
 def page_view(record: RunRecord) -> PageView:
     """Build the whole page, file by file."""
     # Workers finish in any order; a reader wants the tests of a file together.
     record = replace(record, tests=tuple(sorted(record.tests, key=_file_of)))
-    tests = tuple(view_of(record, test, number) for number, test in enumerate(record.tests, 1))
+    points = points_for(record)
+    tests = tuple(view_of(record, test, number, points) for number, test in enumerate(record.tests, 1))
+    tests = _unfolded(record, tests)
     links = [_link(view) for view in tests]
+    attention = _attention(record, links)
+    plan = plan_views(zip(record.tests, links, strict=True))
+    more = len(attention) - _MAX_ATTENTION
     return PageView(
         title=TITLE,
         stamp=stamp_of(record),
@@ -59,11 +56,15 @@ def page_view(record: RunRecord) -> PageView:
         style=STYLES[worst_outcome(record)] if record.tests else "invalid",
         counts=count_views(record),
         facts=_facts(record),
-        tools=tuple(FactView(one_line(name), one_line(text)) for name, text in record.versions.items()),
-        warnings=tuple(clean(warning) for warning in (*_defects(record), *record.problems)),
-        attention=_attention(record, links),
-        plan=_plan(record, links),
+        tools=tuple(_fact(name, text) for name, text in record.versions.items()),
+        warnings=tuple(shorten(clean(warning), _TEXT_ROOM) for warning in record.problems),
+        attention=attention[:_MAX_ATTENTION],
+        more_attention=f"and {count(more, 'more test')}: filter the tables by verdict" if more > 0 else "",
+        plan=plan,
+        plan_summary=summary_of(plan),
+        rows=_rows(record, tests),
         tests=tests,
+        defects=_defects(record),
     )
 
 
@@ -92,11 +93,7 @@ def meaning_of(stamp: str) -> str:
 
 def worst_outcome(record: RunRecord) -> Outcome:
     """The outcome that speaks for the session; PASS for one without tests."""
-    return _worst(test.outcome for test in record.tests)
-
-
-def _worst(outcomes: Iterable[Outcome]) -> Outcome:
-    return min(outcomes, key=WORST_FIRST.index, default=Outcome.PASS)
+    return worst(test.outcome for test in record.tests)
 
 
 def conclusion(record: RunRecord) -> str:
@@ -125,37 +122,86 @@ def count_views(record: RunRecord) -> tuple[CountView, ...]:
     )
 
 
-def view_of(record: RunRecord, test: TestRecord, number: int) -> TestView:
+def view_of(record: RunRecord, test: TestRecord, number: int, points: Points | None = None) -> TestView:
     """Format one test; `number` makes its anchor on the page."""
-    bad = not test.outcome.is_good or test.outcome is Outcome.MARGINAL
-    headline, _, message = clean(test.message).partition("\n")
+    headline, _, message = clean(test.message[: 2 * _MESSAGE_ROOM]).partition("\n")
     topology = test.topology or record.topology
+    where = (record.fabric, topology, f"seed {record.seed}")
     return TestView(
         anchor=f"t{number}",
-        name=name_of(test),
-        nodeid=one_line(test.nodeid),
+        name=shorten(name_of(test), _NAME_ROOM),
+        nodeid=shorten(one_line(test.nodeid), _TEXT_ROOM),
         verdict=test.outcome.value,
         style=STYLES[test.outcome],
-        headline=headline.strip(),
-        criterion=_paragraphs(test.docstring),
-        plan_ids=tuple(one_line(plan_id) for plan_id in test.plan_ids),
+        headline=shorten(headline.strip(), _TEXT_ROOM),
+        criterion=shorten(_paragraphs(test.docstring), _TEXT_ROOM),
+        plan_ids=tuple(shorten(one_line(plan_id), 60) for plan_id in test.plan_ids),
         control=_control(test),
-        fabric=" · ".join(
-            one_line(text) for text in (record.fabric, topology, f"seed {record.seed}") if text
-        ),
+        defects=tuple(one_line(f"{defect}, by {name}") for defect, name in test.catches),
+        kind="control" if test.negative_control else "claim",
+        tightest=_tightest(test),
+        fabric=" · ".join(shorten(one_line(text), _NAME_ROOM) for text in where if text),
         duration=duration(sum(test.durations_s.values())) if test.durations_s else "",
-        message=message.strip("\n"),
-        measurements=_measurements(test),
-        runs=tuple(run_view(run) for run in test.runs),
-        repeat=repeat_command(record, test),
+        parameters=", ".join(
+            shorten(one_line(f"{name} {value}"), _NAME_ROOM) for name, value in test.parameters.items()
+        ),
+        steps=step_views(test),
+        message=shorten(message.strip("\n"), _MESSAGE_ROOM),
+        measurements=_measurements(record, test),
+        runs=tuple(run_view(run, test, points) for run in test.runs),
+        repeat=shorten(repeat_command(record, test), _TEXT_ROOM),
         simulated=test.simulated,
-        unfold=bad or len(record.tests) <= _UNFOLD_ALL_UP_TO,
+        unfold=False,
+    )
+
+
+def _unfolded(record: RunRecord, views: Sequence[TestView]) -> tuple[TestView, ...]:
+    """Open what a reader came for: all of a few tests, of many the first that did not pass."""
+    every = len(views) <= _UNFOLD_ALL_UP_TO
+    left, unfolded = _UNFOLD_BAD_UP_TO, []
+    for test, view in zip(record.tests, views, strict=True):
+        bad = not test.outcome.is_good or test.outcome is Outcome.MARGINAL
+        unfolded.append(replace(view, unfold=every or (bad and left > 0)))
+        left -= bad
+    return tuple(unfolded)
+
+
+def _tightest(test: TestRecord) -> str:
+    """The measurement nearest to its limit, for the line that a folded test shows."""
+    margins = [(margin, each) for each in test.measurements if (margin := relative_margin(each)) is not None]
+    if not margins or test.negative_control:
+        return ""
+    _, nearest = min(margins, key=lambda pair: pair[0])
+    (view,) = measurement_views([nearest])
+    return f"{shorten(view.name, _NAME_ROOM)} {view.margin}"
+
+
+def _rows(record: RunRecord, views: Sequence[TestView]) -> tuple[RowView, ...]:
+    """All measurements of all tests, the worst first; anchors are those of the tests with a number."""
+    rows: list[tuple[tuple[int, float], Measurement, RowView]] = []
+    for test, view in zip(record.tests, views, strict=True):
+        pairs = zip(worst_first(test.measurements), view.measurements, strict=True)
+        for number, (measured, shown) in enumerate(pairs, 1):
+            margin = relative_margin(measured)
+            rank = -1 if shown.style == "control" else measured.verdict.rank  # after all that passed
+            verdict = "PASS" if shown.style == "control" else measured.verdict.value
+            anchor = f"{view.anchor}-m{number}"
+            row = RowView(
+                anchor, view.name, view.anchor, view.kind, verdict, "", "", late=False, measurement=shown
+            )
+            rows.append(((-rank, float("inf") if margin is None else margin), measured, row))
+    rows.sort(key=lambda each: each[0])
+    ranks = {margin: str(rank) for rank, margin in enumerate(sorted({key[1] for key, _, _ in rows}))}
+    return tuple(
+        replace(row, order=str(place), margin_order=ranks[key[1]], late=place >= ROWS_AT_FIRST)
+        for place, (key, _, row) in enumerate(rows)
     )
 
 
 def name_of(test: TestRecord) -> str:
     """The name of a test as a phrase: "test_incast_loses_nothing[8]" reads "incast loses nothing [8]"."""
-    name = one_line(test.nodeid).rpartition("::")[2] or one_line(test.nodeid)
+    whole = one_line(shorten(test.nodeid, _TEXT_ROOM))
+    name = whole.rpartition("::")[2] or whole
     function, bracket, parameters = name.partition("[")
     words = function.removeprefix("test_").replace("_", " ").strip()
     return f"{words} {bracket}{parameters}" if bracket else words
@@ -165,6 +211,7 @@ def repeat_command(record: RunRecord, test: TestRecord) -> str:
     """The command line that runs this test again under the same conditions."""
     options = ["--fabric", record.fabric, "--topology", record.topology, *_site(record.command)]
     options += ["--seed", str(record.seed)]
+    options += [word for defect in record.defects for word in ("--defect", defect)]
     return " ".join(shell_word(one_line(word)) for word in ("pytest", test.nodeid, *options))
 
 
@@ -183,20 +230,34 @@ def _control(test: TestRecord) -> str:
     if not test.negative_control:
         return ""
     failed = sum(measurement.verdict is Verdict.FAIL for measurement in test.measurements)
-    broken = one_line(test.control) or "Something is broken on purpose"
+    broken = shorten(one_line(test.control), _TEXT_ROOM) or "Something is broken on purpose"
     if not test.measurements:
         return f"{broken}: at least one measurement must fail."
     return f"{broken}: at least one measurement must fail; {failed} of {len(test.measurements)} did."
 
 
-def _measurements(test: TestRecord) -> tuple[MeasurementView, ...]:
-    """The measurements; those that a working negative control made fail are told from failures of the product."""
-    views = measurement_views(test.measurements)
-    if not (test.negative_control and test.outcome is Outcome.PASS):
-        return views
+def _measurements(record: RunRecord, test: TestRecord) -> tuple[MeasurementView, ...]:
+    """The measurements; those that a working negative control made fail are told from failures of the product.
+
+    So are those that a defect of this session was to make fail.
+    """
+    intended = "FAIL, intended" if test.negative_control and test.outcome is Outcome.PASS else ""
+    caught = {name for defect, name in test.catches if defect in record.defects}
     return tuple(
-        replace(view, verdict="FAIL, intended", style="control") if view.style == "fail" else view
-        for view in views
+        replace(view, verdict=intended or "FAIL, the defect", style="control")
+        if view.style == "fail" and (intended or view.name in caught)
+        else view
+        for view in map(_short, measurement_views(test.measurements))
+    )
+
+
+def _short(view: MeasurementView) -> MeasurementView:
+    return replace(
+        view,
+        name=shorten(view.name, _NAME_ROOM),
+        source=shorten(view.source, _TEXT_ROOM),
+        evidence=shorten(view.evidence, _TEXT_ROOM),
+        reason=shorten(view.reason, _TEXT_ROOM),
     )
 
 
@@ -217,31 +278,6 @@ def _attention(record: RunRecord, links: Sequence[LinkView]) -> tuple[LinkView, 
     return tuple(link for rank, link in sorted(rows, key=lambda row: row[0]) if rank <= limit)
 
 
-def _plan(record: RunRecord, links: Sequence[LinkView]) -> tuple[PlanView, ...]:
-    """Coverage of the test plan, by plan ID: the worst of the tests that cite it, negative controls among them."""
-    by_id: dict[str, list[tuple[Outcome, LinkView]]] = {}
-    for test, link in zip(record.tests, links, strict=True):
-        for plan_id in test.plan_ids:
-            by_id.setdefault(one_line(plan_id), []).append((test.outcome, link))
-    rows = []
-    for plan_id, found in sorted(by_id.items()):
-        worst = _worst(outcome for outcome, _ in found)
-        rows.append(PlanView(plan_id, worst.value, STYLES[worst], _cases(found)))
-    return tuple(rows)
-
-
-def _cases(found: Sequence[tuple[Outcome, LinkView]]) -> tuple[LinkView, ...]:
-    """One link a test function, to the worst of its parameters."""
-    by_name: dict[str, list[tuple[Outcome, LinkView]]] = {}
-    for outcome, link in found:
-        by_name.setdefault(link.name.partition(" [")[0], []).append((outcome, link))
-    links = []
-    for name, cases in by_name.items():
-        _, link = min(cases, key=lambda case: WORST_FIRST.index(case[0]))
-        links.append(link if len(cases) == 1 else replace(link, name=f"{name} ({len(cases)} cases)"))
-    return tuple(links)
-
-
 def _file_of(test: TestRecord) -> str:
     return test.nodeid.partition("::")[0]
 
@@ -259,14 +295,20 @@ def _facts(record: RunRecord) -> tuple[FactView, ...]:
         ("Run", record.run_id),
         ("Command", " ".join(shell_word(one_line(word)) for word in record.command)),
     ]
-    return tuple(FactView(name, one_line(text)) for name, text in facts if text)
+    return tuple(_fact(name, text) for name, text in facts if text)
 
 
-def _defects(record: RunRecord) -> list[str]:
+def _fact(name: str, text: str) -> FactView:
+    return FactView(shorten(one_line(name), _NAME_ROOM), shorten(one_line(text), _TEXT_ROOM))
+
+
+def _defects(record: RunRecord) -> str:
     """What a reader must know of devices that misbehave on purpose: a FAIL here is what the session is for."""
     if not record.defects:
-        return []
-    return [f"Defective on purpose: the devices of this fabric have {', '.join(record.defects)}."]
+        return ""
+    return (
+        f"Defective on purpose: the devices of this fabric have {', '.join(map(one_line, record.defects))}."
+    )
 
 
 def _in_words(stamp: str) -> str:

@@ -3,51 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import yaml
 
-from harness.core.errors import ConfigError
 from harness.core.evidence import Missing
-from harness.core.record import Figure, ScenarioRecord, SeriesRecord
-from harness.core.units import parse_duration
-from reports.chart import (
-    SCALED_UNITS,
-    ChartView,
-    Column,
-    Moment,
-    Threshold,
-    constant_level,
-    line_chart,
-    si_text,
-)
+from harness.core.record import Figure, ScenarioRecord, TestRecord
+from reports.chart import SCALED_UNITS, line_chart, si_text
+from reports.live import Points, figure_json
+from reports.network import drawing_view
+from reports.panels import moments_of, panels_of
 from reports.text import clean, number, one_line, with_unit
 from reports.view import FigureView, RunView
 
-# Series of a result (docs/job-format.md) in the order of the page: title, unit on the axis, factor to that unit.
-_CHARTS = {
-    "goodput_bps": ("Goodput by flow", "b/s", 1.0),
-    "cc_rate_bps": ("Rate allowed by congestion control, by flow", "b/s", 1.0),
-    "queue_bytes": ("Depth of egress queues", "B", 1.0),
-    "pause_fraction": ("Time kept from sending by pause", "%", 100.0),
-}
-_QUEUES = "queue_bytes"
 
-
-def run_view(run: ScenarioRecord) -> RunView:
-    """Format one run; what its scenario text does not tell is simply not drawn."""
-    fields = _fields(run.scenario)
-    drawn = list(_charts(run.series, _thresholds(run.figures), _moments(fields)))
+def run_view(run: ScenarioRecord, test: TestRecord | None = None, points: Points | None = None) -> RunView:
+    """Format one run of a test; what its scenario text does not tell is simply not drawn."""
+    fields, points = _fields(run.scenario), points or Points()
+    measurements, runs = (test.measurements, len(test.runs)) if test is not None else ((), 1)
+    panels, still = panels_of(run, measurements, runs)
+    moments = moments_of(fields, _words)
+    charts = [line_chart(panel, moments=moments, max_points=points.static) for panel in panels]
     return RunView(
         title=f"Run {run.number}: {one_line(run.title)}" if run.title else f"Run {run.number}",
         scenario=tuple(_scenario_lines(run, fields)),
         figures=tuple(_figure(figure) for figure in run.figures),
         notes=tuple(f"Not valid as evidence: {one_line(reason)}" for reason in run.invalid_reasons),
         events=tuple(one_line(event) for event in run.events),
-        charts=tuple(chart for chart in drawn if isinstance(chart, ChartView)),
-        constant=tuple(text for text in drawn if isinstance(text, str)),
+        drawing=drawing_view(run.network),
+        charts=tuple(chart for chart in charts if chart is not None),
+        live=figure_json(panels, moments, points.live),
+        constant=tuple(still),
         simulated=run.simulated,
     )
 
@@ -104,52 +91,3 @@ def _figure(figure: Figure) -> FigureView:
     if figure.unit in SCALED_UNITS and math.isfinite(value):
         return FigureView(one_line(figure.name), si_text(value, figure.unit))
     return FigureView(one_line(figure.name), with_unit(number(value), one_line(figure.unit)))
-
-
-def _moments(fields: Mapping[str, Any]) -> list[Moment]:
-    """Events of the scenario with a readable time, in order of time; the numbers on the charts follow the list."""
-    found = []
-    for event in _dicts(fields.get("events")):
-        at = _at_ps(event.get("at"))
-        if at is not None:
-            found.append(Moment(_words({k: v for k, v in event.items() if k != "at"}), at))
-    return sorted(found, key=lambda moment: moment.time_ps)
-
-
-def _thresholds(figures: Sequence[Figure]) -> list[Threshold]:
-    """Kmin and Kmax, which a run with marking has among its figures."""
-    return [
-        Threshold(one_line(figure.name), float(figure.value))
-        for figure in figures
-        if figure.name.startswith(("Kmin", "Kmax")) and isinstance(figure.value, int | float)
-    ]
-
-
-def _at_ps(value: object) -> float | None:
-    try:
-        return float(parse_duration(str(value)))
-    except ConfigError:
-        return None
-
-
-def _charts(
-    series: Sequence[SeriesRecord], thresholds: Sequence[Threshold], moments: Sequence[Moment]
-) -> Iterable[ChartView | str]:
-    """A chart for each known series, or a sentence where nothing moved."""
-    for name, (title, unit, factor) in _CHARTS.items():
-        columns = [column for table in series if table.name == name for column in _columns(table, factor)]
-        level = constant_level(columns)
-        if level is not None:
-            yield f"{title}: {si_text(level, unit)} throughout."
-            continue
-        lines = thresholds if name == _QUEUES else ()
-        chart = line_chart(title, unit, columns, thresholds=lines, moments=moments)
-        if chart is not None:
-            yield chart
-
-
-def _columns(table: SeriesRecord, factor: float) -> Iterable[Column]:
-    time_ps = np.asarray(table.time_ps, dtype=np.float64)
-    for name, values in zip(table.columns, table.values, strict=False):
-        if len(values) == len(time_ps):
-            yield Column(one_line(name), time_ps, np.asarray(values, dtype=np.float64) * factor)

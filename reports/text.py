@@ -117,6 +117,14 @@ def one_line(text: str) -> str:
     return " ".join(clean(text).split())
 
 
+def shorten(text: str, room: int) -> str:
+    """Cut text that is longer than `room` characters and say so: a name of a megabyte must not fill a page."""
+    if len(text) <= room:
+        return text
+    told = f"… ({len(text):,} characters)" if room > 60 else "…"
+    return text[: room - len(told)] + told
+
+
 def shell_word(text: str) -> str:
     """Quote a word for a POSIX shell where it needs it."""
     return shlex.quote(text)

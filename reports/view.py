@@ -8,12 +8,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from reports.chart import ChartView
 
 
 @dataclass(frozen=True, slots=True)
+class BarView:
+    """A margin as a bar, in percent of its track: the limit is in the middle, inside is right of it.
+
+    The length is the square root of the margin as a part of the bound, so that 1 % and 100 % can both be seen.
+    """
+
+    left: str
+    width: str
+
+
+@dataclass(frozen=True, slots=True)
 class MeasurementView:
-    """One judged value. `style` is the CSS class of the verdict; `reason` says why when it is INVALID."""
+    """One judged value. `style` is the CSS class of the verdict; `reason` says why when it is INVALID.
+
+    `bar` is None where no margin can be given as a part of the bound.
+    """
 
     name: str
     value: str
@@ -24,6 +40,26 @@ class MeasurementView:
     source: str
     evidence: str
     reason: str
+    bar: BarView | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """A measurement in the table of all of them: `order` places it by verdict and margin, `margin_order` by margin.
+
+    `verdict` is what a reader filters by: an intended FAIL is found among what passed. Rows beyond those that are shown
+    first are `late`.
+    """
+
+    anchor: str
+    test: str
+    test_anchor: str
+    kind: str
+    verdict: str
+    order: str
+    margin_order: str
+    late: bool
+    measurement: MeasurementView
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +71,57 @@ class FigureView:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkUseView:
+    """One direction of a link and how it was used."""
+
+    way: str
+    rate: str
+    load: str
+    paused: str
+    dropped: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrawingView:
+    """The fabric of a run; `svg` is a whole element, `note` says what is left out."""
+
+    svg: Markup
+    traffic: str
+    links: tuple[LinkUseView, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
-    """One scenario that a test executed."""
+    """One scenario that a test executed; `live` is the JSON that the script of the page draws."""
 
     title: str
     scenario: tuple[str, ...]
     figures: tuple[FigureView, ...]
     notes: tuple[str, ...]
     events: tuple[str, ...]
+    drawing: DrawingView | None
     charts: tuple[ChartView, ...]
+    live: Markup
     constant: tuple[str, ...]
     simulated: bool
 
 
 @dataclass(frozen=True, slots=True)
+class StepView:
+    """A step of a test and how long it took."""
+
+    name: str
+    duration: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class TestView:
-    """One test: what it claims, what was measured, on what evidence. `anchor` is its id on the page."""
+    """One test: what it claims, what was measured, on what evidence. `anchor` is its id on the page.
+
+    `kind` is `claim` or `control`; `tightest` the smallest margin; `defects` those of which it is the witness.
+    """
 
     anchor: str
     name: str
@@ -61,8 +132,13 @@ class TestView:
     criterion: str
     plan_ids: tuple[str, ...]
     control: str
+    defects: tuple[str, ...]
+    kind: str
+    tightest: str
     fabric: str
     duration: str
+    parameters: str
+    steps: tuple[StepView, ...]
     message: str
     measurements: tuple[MeasurementView, ...]
     runs: tuple[RunView, ...]
@@ -93,12 +169,16 @@ class LinkView:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """Which tests cover one case of the test plan; `verdict` is the worst of them."""
+    """Which tests cover one case of the test plan.
+
+    `verdict` is the worst of those that ran; `note` says how many were skipped, and what the fabric lacks for them.
+    """
 
     plan_id: str
     verdict: str
     style: str
     tests: tuple[LinkView, ...]
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,5 +202,9 @@ class PageView:
     tools: tuple[FactView, ...]
     warnings: tuple[str, ...]
     attention: tuple[LinkView, ...]
+    more_attention: str
     plan: tuple[PlanView, ...]
+    plan_summary: str
+    rows: tuple[RowView, ...]
     tests: tuple[TestView, ...]
+    defects: str

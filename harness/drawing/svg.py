@@ -57,8 +57,8 @@ class Place:
 def draw_svg(graph: Graph) -> str:
     """Return the whole SVG document."""
     tiers = arrange(graph)
-    places, width, height = _places(tiers)
-    body = [*_title(graph), *_links(tiers, places), *_boxes(tiers, places), *_legend(tiers, height)]
+    places, width, height = places_of(tiers)
+    body = [*_title(graph), *_links(tiers, places), *draw_boxes(tiers, places), *_legend(tiers, height)]
     height += LEGEND_ROW * len(_rates(graph)) + MARGIN
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
@@ -80,13 +80,13 @@ def _lines(tiers: Tiers) -> list[list[int]]:
     return lines
 
 
-def _places(tiers: Tiers) -> tuple[dict[int, Place], float, float]:
+def places_of(tiers: Tiers, top: float = TITLE_HEIGHT + MARGIN) -> tuple[dict[int, Place], float, float]:
     """Give each row equal columns over the width of the widest; return places, width and height used."""
     lines = _lines(tiers)
     widest = [max(_box_width(tiers.boxes[index]) for index in line) for line in lines]
     total = max([len(line) * (width + BOX_GAP) for line, width in zip(lines, widest, strict=True)] + [360.0])
     places: dict[int, Place] = {}
-    y = float(TITLE_HEIGHT + MARGIN)
+    y = float(top)
     for line, width in zip(lines, widest, strict=True):
         column = total / len(line)
         for position, index in enumerate(line):
@@ -102,7 +102,8 @@ def _title(graph: Graph) -> list[str]:
     ]
 
 
-def _boxes(tiers: Tiers, places: dict[int, Place]) -> list[str]:
+def draw_boxes(tiers: Tiers, places: dict[int, Place]) -> list[str]:
+    """A rectangle, name and tooltip for each box."""
     drawn = []
     for index, box in enumerate(tiers.boxes):
         place = places[index]

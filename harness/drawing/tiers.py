@@ -7,6 +7,7 @@ leaves 1, spines 2, and so on.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.drawing.graph import Edge, Graph, natural
@@ -56,11 +57,13 @@ class Tiers:
     bundles: tuple[Bundle, ...]
 
 
-def arrange(graph: Graph, fold_above: int = FOLD_ABOVE_HOSTS) -> Tiers:
-    """Decide tiers, folding and order; deterministic for equal graphs."""
+def arrange(
+    graph: Graph, fold_above: int = FOLD_ABOVE_HOSTS, roles: Mapping[str, str] | None = None
+) -> Tiers:
+    """Decide tiers, folding and order; deterministic for equal graphs. Hosts of different `roles` never share a box."""
     neighbours = graph.neighbours()
     heights = _heights(graph, neighbours)
-    groups = _host_groups(graph, neighbours, fold=len(graph.hosts) > fold_above)
+    groups = _host_groups(graph, neighbours, roles or {}, fold=len(graph.hosts) > fold_above)
     boxes = [Box(group, True, tuple(natural(neighbours[group[0]]))) for group in groups]
     boxes += [Box((name,), False) for name in graph.switches]
     rows: dict[int, list[int]] = defaultdict(list)
@@ -83,12 +86,15 @@ def _heights(graph: Graph, neighbours: dict[str, set[str]]) -> dict[str, int]:
     return {name: heights.get(name, 1) for name in (*graph.hosts, *graph.switches)}
 
 
-def _host_groups(graph: Graph, neighbours: dict[str, set[str]], *, fold: bool) -> list[tuple[str, ...]]:
+def _host_groups(
+    graph: Graph, neighbours: dict[str, set[str]], roles: Mapping[str, str], *, fold: bool
+) -> list[tuple[str, ...]]:
     """Hosts in the order of the switches they hang on, so that links cross little; folded when asked."""
     place = {name: index for index, name in enumerate(graph.switches)}
-    groups: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    groups: dict[tuple[tuple[int, ...], str], list[str]] = defaultdict(list)
     for host in graph.hosts:
-        groups[tuple(sorted(place.get(name, -1) for name in neighbours[host]))].append(host)
+        switches = tuple(sorted(place.get(name, -1) for name in neighbours[host]))
+        groups[switches, roles.get(host, "") if fold else ""].append(host)
     if fold:
         return [tuple(groups[key]) for key in sorted(groups)]
     return [(host,) for key in sorted(groups) for host in groups[key]]
