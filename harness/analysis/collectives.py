@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from enum import Enum
 
+from harness.core.evidence import Missing
+
 
 class Collective(Enum):
     """Operations with a defined bus bandwidth; the comment says what S is."""
@@ -50,8 +52,14 @@ def bus_factor(operation: Collective, ranks: int) -> float:
     return 2 * once if operation is Collective.ALL_REDUCE else once
 
 
-def bus_bandwidth(operation: Collective, ranks: int, size_bytes: float, seconds: float) -> float:
-    """Bus bandwidth in bytes a second of an operation of `size_bytes` that took `seconds`."""
+def bus_bandwidth(
+    operation: Collective, ranks: int, size_bytes: float, seconds: float | Missing
+) -> float | Missing:
+    """Bus bandwidth in bytes a second of an operation of `size_bytes` that took `seconds`; Missing for no time."""
+    if isinstance(seconds, Missing):
+        return seconds
+    if seconds <= 0:
+        return Missing(f"{operation.value} of {ranks} ranks took no time")
     return size_bytes / seconds * bus_factor(operation, ranks)
 
 

@@ -52,6 +52,24 @@ def failed_after_ps(result: RunResult, name: str) -> Known:
     return flow.busy_ps if result.simulated else Missing(f"nobody tells when flow {name} failed")
 
 
+def goodput_ratio(flow: FlowResult, other: FlowResult) -> float | Missing:
+    """Return the goodput of a flow over that of another; Missing when the other has none."""
+    ours, theirs = flow.goodput_gbps, other.goodput_gbps
+    if isinstance(ours, Missing) or isinstance(theirs, Missing):
+        return ours / theirs
+    return ours / theirs if theirs > 0 else Missing(f"flow {other.name} delivered nothing to compare with")
+
+
+def right_payload_bytes(flow: FlowResult) -> Known:
+    """Return the payload that was compared and found right; Missing unless all that was delivered was compared."""
+    compared = flow.payload_verified_bytes + flow.payload_mismatched_bytes
+    if isinstance(compared, Missing) or isinstance(flow.bytes_delivered, Missing):
+        return compared + flow.bytes_delivered
+    if compared != flow.bytes_delivered:
+        return Missing(f"{compared} of {flow.bytes_delivered} bytes of flow {flow.name} were compared")
+    return flow.payload_verified_bytes
+
+
 def longest_message_ps(flows: FlowSet) -> Known:
     """Return the longest time in ps that a message of some flows took; Missing when one of them has no figure."""
     longest: Known = highest(

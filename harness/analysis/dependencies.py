@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from harness.analysis.uplinks import PS_BITS_PER_BYTE, link_rates_bps
 from harness.core.evidence import Missing, total
 from harness.core.flow_results import FlowResult, Known
 from harness.core.result import RunResult
-
-PS_BITS_PER_BYTE = 8 * 10**12
 
 
 def impatient_flows(result: RunResult) -> Known:
@@ -23,7 +21,7 @@ def impatient_flows(result: RunResult) -> Known:
     if not waiting:
         return Missing("no flow waits for another")
     found = {flow.name: flow for flow in result.flows}
-    rates = _rates(result.job)
+    rates = link_rates_bps(result.job)
     return total(
         _began_too_soon(flow, [found[name] for name in asked[flow.name]["after"] if name in found], rates)
         for flow in waiting
@@ -48,7 +46,3 @@ def _earliest_end_ps(flow: FlowResult, rates: Mapping[str, int]) -> Known:
         return Missing(f"the rate of {flow.src} is not known")
     ready: Known = flow.start_ps + flow.bytes_sent * PS_BITS_PER_BYTE // rate
     return ready
-
-
-def _rates(job: Mapping[str, Any]) -> dict[str, int]:
-    return {end: link["rate_bps"] for link in job.get("links") or () for end in (link["a"], link["b"])}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness.core.counters import Counter
 from harness.core.evidence import Missing, highest, lowest, total
 from harness.core.flow_results import Known
 from harness.core.result import RunResult
+
+PS_BITS_PER_BYTE = 8 * 10**12
 
 
 def uplinks(result: RunResult, switch: str) -> tuple[str, ...]:
@@ -42,14 +44,35 @@ def uplink_packets(result: RunResult, switch: str) -> Known:
     return _over_uplinks(result, switch, total)
 
 
-def busiest_link_bytes(result: RunResult) -> Known:
-    """Return the bytes of frames sent by the port of the fabric that sent most."""
-    return highest(result.counters.by_port(Counter.TX_BYTES).values())
+def part_of_packets(result: RunResult, other: RunResult, port: str) -> float | Missing:
+    """Return the frames that a port sent in a run over those in another; Missing when it sent none there."""
+    ours, theirs = (run.counters.at(port)[Counter.TX_PACKETS] for run in (result, other))
+    if isinstance(ours, Missing) or isinstance(theirs, Missing):
+        return ours / theirs
+    return ours / theirs if theirs > 0 else Missing(f"{port} sent nothing to compare with")
 
 
-def busiest_link_packets(result: RunResult) -> Known:
-    """Return the frames sent by the port of the fabric that sent most."""
-    return highest(result.counters.by_port(Counter.TX_PACKETS).values())
+def time_over_busiest_link(result: RunResult, gap_bytes: int) -> float | Missing:
+    """Return the time of all flows over that which the busiest link needs, at its nominal rate, for what it carried.
+
+    `gap_bytes` follow each frame on a link. Links of which no counters are kept are left out.
+    """
+    carried = result.counters.by_port(Counter.TX_BYTES)
+    frames = result.counters.by_port(Counter.TX_PACKETS)
+    rates = link_rates_bps(result.job)
+    needed: float | Missing = highest(
+        (size + gap_bytes * frames[port]) * PS_BITS_PER_BYTE / rates[port]
+        for port, size in carried.items()
+        if port in rates
+    )
+    if isinstance(needed, Missing) or isinstance(result.flows.busy_ps, Missing):
+        return result.flows.busy_ps / needed
+    return result.flows.busy_ps / needed if needed > 0 else Missing("no link carried anything")
+
+
+def link_rates_bps(job: Mapping[str, Any]) -> dict[str, int]:
+    """Return the nominal rate of the link of each port."""
+    return {end: link["rate_bps"] for link in job.get("links") or () for end in (link["a"], link["b"])}
 
 
 def source_ports(result: RunResult, flow: str) -> Known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness import MS, Capability, Counter, Impair, KiB, Nic, Qos, Scenario, at_least, at_most, equals
+from harness.analysis.completion import goodput_ratio
 from harness.analysis.injection import injected_drops
 from harness.patterns.pair import Pair
 
@@ -91,7 +92,7 @@ def test_random_loss_costs_time_and_no_data(fabric, expect):
     )
     expect("bytes delivered", flow.bytes_delivered, equals(8 * 64 * KiB, source=ONCE), "B")
     expect("messages complete", flow.messages_completed, equals(8, source="what was posted"))
-    expect("goodput over lossless", flow.goodput_gbps / lossless.goodput_gbps, at_most(0.95, source=SLOWER))
+    expect("goodput over lossless", goodput_ratio(flow, lossless), at_most(0.95, source=SLOWER))
 
 
 @pytest.mark.plan("RTX-10")
@@ -138,7 +139,7 @@ def test_a_path_without_loss_is_noticed(fabric, expect):
     first = fabric.run(Scenario(traffic, qos=QOS))
     second = fabric.run(Scenario(traffic, qos=QOS))
 
-    share = second.flow("pair-0").goodput_gbps / first.flow("pair-0").goodput_gbps
+    share = goodput_ratio(second.flow("pair-0"), first.flow("pair-0"))
     expect(
         "packets dropped",
         injected_drops(second),

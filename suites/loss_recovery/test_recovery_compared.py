@@ -17,6 +17,7 @@ from harness import (
     equals,
     within,
 )
+from harness.analysis.completion import goodput_ratio
 from harness.analysis.injection import injected_drops
 from harness.analysis.transport import Wire, go_back_n_goodput, in_flight_packets
 from harness.patterns.pair import Pair
@@ -59,7 +60,7 @@ def test_go_back_n_pays_a_window_for_each_loss(fabric, expect, every):
     clean = fabric.run(Scenario(FLOW, qos=hosts("go_back_n"))).flow("pair-0")
     lossy = fabric.run(Scenario(FLOW, qos=hosts("go_back_n"), events=losing(every)))
 
-    ratio = lossy.flow("pair-0").goodput_gbps / clean.goodput_gbps
+    ratio = goodput_ratio(lossy.flow("pair-0"), clean)
     formula = within(
         go_back_n_goodput(1 / every, WINDOW + 1), go_back_n_goodput(1 / every, WINDOW), source=FORMULA
     )
@@ -79,7 +80,7 @@ def test_selective_repeat_pays_a_packet_for_each_loss(fabric, expect, every):
     clean = fabric.run(Scenario(FLOW, qos=hosts("selective_repeat"))).flow("pair-0")
     lossy = fabric.run(Scenario(FLOW, qos=hosts("selective_repeat"), events=losing(every)))
 
-    ratio = lossy.flow("pair-0").goodput_gbps / clean.goodput_gbps
+    ratio = goodput_ratio(lossy.flow("pair-0"), clean)
     again = equals(PACKETS // every, source="the lost ones")
     expect(
         "packets dropped", injected_drops(lossy), equals(PACKETS // every, source="as many as were ordered")
@@ -98,7 +99,7 @@ def test_selective_repeat_outdoes_go_back_n(fabric, expect, every):
     back = fabric.run(Scenario(FLOW, qos=hosts("go_back_n"), events=losing(every)))
     selective = fabric.run(Scenario(FLOW, qos=hosts("selective_repeat"), events=losing(every)))
 
-    gain = selective.goodput_gbps / back.goodput_gbps
+    gain = goodput_ratio(selective.flow("pair-0"), back.flow("pair-0"))
     least = 1 / go_back_n_goodput(1 / every, WINDOW) / (1 + 1 / every)
     expect(
         "packets dropped by both", injected_drops(back), equals(injected_drops(selective), source="the order")
@@ -136,7 +137,7 @@ def test_a_window_for_each_loss_is_noticed(fabric, expect):
     clean = fabric.run(Scenario(FLOW, qos=hosts("go_back_n"))).flow("pair-0")
     lossy = fabric.run(Scenario(FLOW, qos=hosts("go_back_n"), events=losing(100)))
 
-    ratio = lossy.flow("pair-0").goodput_gbps / clean.goodput_gbps
+    ratio = goodput_ratio(lossy.flow("pair-0"), clean)
     again = equals(PACKETS // 100, source="the lost ones")
     expect("packets sent again", lossy.counters[Counter.RETRANSMITTED], again)
     expect("goodput over lossless", ratio, approx(1 / (1 + 1 / 100), rel=0.002, source=ONCE))
@@ -150,13 +151,13 @@ def test_fewer_losses_are_noticed(fabric, expect):
     back = fabric.run(Scenario(FLOW, qos=hosts("go_back_n"), events=losing(200)))
     selective = fabric.run(Scenario(FLOW, qos=hosts("selective_repeat"), events=losing(200)))
 
-    ratio = back.flow("pair-0").goodput_gbps / clean.goodput_gbps
+    ratio = goodput_ratio(back.flow("pair-0"), clean)
     formula = within(
         go_back_n_goodput(1 / 100, WINDOW + 1), go_back_n_goodput(1 / 100, WINDOW), source=FORMULA
     )
     least = 1 / go_back_n_goodput(1 / 100, WINDOW) / (1 + 1 / 100)
     expect("goodput over lossless", ratio, formula)
-    gain = selective.goodput_gbps / back.goodput_gbps
+    gain = goodput_ratio(selective.flow("pair-0"), back.flow("pair-0"))
     expect("selective repeat over go-back-N", gain, at_least(least, margin=0.0, source=FORMULA))
 
 

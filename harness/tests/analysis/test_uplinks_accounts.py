@@ -9,15 +9,16 @@ import pytest
 
 from harness.analysis import ecmp
 from harness.analysis.accounts import buffer_still_taken_bytes, vanished_frames
-from harness.analysis.completion import longest_message_ps
+from harness.analysis.completion import goodput_ratio, longest_message_ps, right_payload_bytes
 from harness.analysis.dependencies import impatient_flows
 from harness.analysis.drift import round_times_ps, spread, trend
 from harness.analysis.outage import longest_silence_ps, outages_seen
 from harness.analysis.uplinks import (
-    busiest_link_bytes,
     busiest_uplink_packets,
     idlest_uplink_packets,
+    part_of_packets,
     source_ports,
+    time_over_busiest_link,
     uplink_packets,
     uplinks,
     used_uplinks,
@@ -65,7 +66,18 @@ class TestUplinks:
         result = fabric(PORTS)
         figures = (used_uplinks, busiest_uplink_packets, idlest_uplink_packets, uplink_packets)
         assert [figure(result, "a") for figure in figures] == [1, 30, 0, 30]
-        assert busiest_link_bytes(result) == 990
+
+    def test_an_exchange_is_held_against_its_busiest_link(self) -> None:
+        """99 frames of 10 bytes and a gap of 20 are 2970 bytes: 237.6 ns at 100 Gb/s."""
+        flow = {"name": "f", "status": "done", "start_ps": 100, "end_ps": 100 + 475_200}
+        assert time_over_busiest_link(fabric(PORTS, flows=[flow]), 20) == pytest.approx(2)
+        assert is_missing(time_over_busiest_link(fabric({"a:1": port(0)}, flows=[flow]), 20))
+        assert is_missing(time_over_busiest_link(fabric({"a:1": {}}, flows=[flow]), 20))
+
+    def test_a_port_is_held_against_itself_in_another_run(self) -> None:
+        assert part_of_packets(fabric({"a:2": port(15)}), fabric(PORTS), "a:2") == 0.5
+        assert is_missing(part_of_packets(fabric(PORTS), fabric({"a:2": port(0)}), "a:2"))
+        assert is_missing(part_of_packets(fabric({"a:2": {}}), fabric(PORTS), "a:2"))
 
     def test_without_a_counter_or_without_links_there_is_no_figure(self) -> None:
         absent = fabric({**PORTS, "a:3": {}})
@@ -212,3 +224,24 @@ def test_the_longest_message_of_some_flows() -> None:
 
     assert longest_message_ps(FlowSet((flow(3), flow(8)))) == 8
     assert is_missing(longest_message_ps(FlowSet((flow(3), flow(None)))))
+
+
+def measured(**keys: Any) -> Any:
+    return flow_result({"name": "f", "status": "done", "start_ps": 0, "end_ps": 10, **keys}, 10)
+
+
+def test_goodput_is_held_against_that_of_another_flow() -> None:
+    assert goodput_ratio(measured(bytes_delivered=5), measured(bytes_delivered=10)) == 0.5
+    assert is_missing(goodput_ratio(measured(bytes_delivered=5), measured(bytes_delivered=0)))
+    assert is_missing(goodput_ratio(measured(), measured(bytes_delivered=1)))
+
+
+@pytest.mark.parametrize(
+    ("verified", "mismatched", "right"), [(10, 0, 10), (7, 3, 7), (0, 0, None), (9, 0, None), (None, 0, None)]
+)
+def test_payload_is_right_when_all_of_it_was_compared(
+    verified: int | None, mismatched: int, right: int | None
+) -> None:
+    flow = measured(bytes_delivered=10, payload_verified_bytes=verified, payload_mismatched_bytes=mismatched)
+    found = right_payload_bytes(flow)
+    assert is_missing(found) if right is None else found == right
