@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 
 
+class NoDataError(TypeError):
+    """Something was to be decided by a value that is Missing."""
+
+
 class Missing:
     """No data, and why.
 
@@ -50,7 +54,7 @@ class Missing:
         return self._refuse()
 
     def _refuse(self, *_: object) -> NoReturn:
-        raise TypeError(f"no data: {self.reason}")
+        raise NoDataError(f"no data: {self.reason}")
 
     def _propagate(self, *_: object) -> Missing:
         return self

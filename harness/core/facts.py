@@ -129,6 +129,11 @@ class Facts:
         both = [pair for a, b in ends for pair in ((a, b), (b, a))]
         return tuple((a, b) for a, b in both if a in self.ports and b in self.ports)
 
+    @property
+    def count_of_switches(self) -> int:
+        """How many switches have counters; at least one."""
+        return max(1, len({port.partition(":")[0] for port in self.switch_ports}))
+
     def is_host(self, port: str) -> bool:
         """Tell whether a port is that of a host."""
         return port in self.host_ports
@@ -155,8 +160,8 @@ class Facts:
 
     @cached_property
     def is_steady(self) -> bool:
-        """Whether nothing is reconfigured during the run."""
-        return not any(event.get("kind") == "qos" for event in self._events)
+        """Whether no configuration and no link changes during the run."""
+        return not any(str(event.get("kind")).startswith(("qos", "link_")) for event in self._events)
 
     @cached_property
     def _troubled(self) -> frozenset[str]:
@@ -364,12 +369,18 @@ class Facts:
         left_ps = max(0, self.end_ps - int(self._time_ps[-1]))
         return left_ps * self._rates.get(port, 0) / (8e12 * size / packets) + 1
 
-    def drains_slowly(self, port: str, peak_bytes: int) -> bool:
-        """Tell whether a queue of that many bytes is there for several samples, and nothing discards it."""
-        rate = self._rates.get(port)
-        if not rate or not self.sample_ps or self._raw.get("ended") != "done" or self.is_troubled(port):
+    def shared_peak(self, switch: str) -> int | None:
+        """Return the highest use of the shared buffer of a switch."""
+        found = (self._raw.get("switches") or {}).get(switch)
+        return whole(found.get("shared_max_bytes")) if isinstance(found, dict) else None
+
+    def drains_slowly(self, place: str, peak_bytes: int) -> bool:
+        """Tell whether that many bytes at a port or a switch are seen in several samples, and none is discarded."""
+        ports = [port for port in self.ports if place in (port, port.partition(":")[0])]
+        rate = sum(self._rates.get(port, 0) for port in ports)
+        if not rate or not self.sample_ps or self._raw.get("ended") != "done":
             return False
-        if self.dropped_for(port, "watchdog") != 0:
+        if any(self.is_troubled(port) or self.dropped_for(port, "watchdog") != 0 for port in ports):
             return False
         return peak_bytes * 8e12 / rate > DRAIN_SAMPLES * self.sample_ps
 

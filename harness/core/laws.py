@@ -8,8 +8,9 @@ when the witness moved clearly and the other not at all.
 
 A law is silent where a reading is absent (other checks tell of that) and where the scenario explains the difference.
 
-Without a law, because nothing else sees what they count: `pause_transitions` without a pause time and
-`watchdog_detected` of a watchdog that forwards. `status`, `error` and the list of QPs are words, not counters.
+Without a law, because nothing else sees what they count: `watchdog_restored`, `watchdog_detected` of a watchdog that
+forwards, `headroom_max` of a headroom that held, and short queues between samples. `status`, `error` and the numbers of
+QPs are words, not counters.
 """
 
 from __future__ import annotations
@@ -198,6 +199,15 @@ def headroom_is_part_of_ingress(facts: Facts) -> Broken:
             yield f"ingress_max of {port}, priority {priority}, is {peak}, headroom_max is {part}"
 
 
+@law("headroom_max_bytes", "drops")
+def overrun_headroom_was_used(facts: Facts) -> Broken:
+    """A port that dropped for want of headroom had it in use."""
+    for port in facts.switch_ports:
+        dropped, peaks = facts.dropped_for(port, "headroom"), facts.lanes(port, "headroom_max_bytes")
+        if dropped and peaks is not None and not any(peaks):
+            yield f"headroom_max of {port} is 0, it dropped {dropped} packets for want of headroom"
+
+
 # ---- pause ----
 
 
@@ -303,7 +313,8 @@ def marks_arrive(facts: Facts) -> Broken:
     if made is None or seen is None or None in slack_of:
         return
     slack = sum(part for part in slack_of if part is not None)
-    if not seen <= made <= seen + slack:
+    # every switch on the way may mark a packet again
+    if not seen <= made <= (seen + slack) * facts.count_of_switches:
         yield f"ecn_marked of all switches is {made}, ecn_marked of flows is {seen}"
 
 
@@ -375,7 +386,13 @@ def cuts_are_seen_in_the_rate(facts: Facts) -> Broken:
             cuts = flow.count("rate_cuts")
             if cuts == 0 and name == "cc_rate_bps" and facts.is_steady and facts.falls(samples[samples > 0]):
                 yield f"rate_cuts of flow {column} is 0, {name} fell"
-            if cuts is not None and cuts >= CLEARLY and facts.changes(samples) == 0:
+            raised = flow.count("rate_increases")
+            # alpha stays at its highest under steady notifications; where rates rose much more often, it decayed
+            least = CLEARLY if name == "cc_rate_bps" else 1
+            often = raised is not None and cuts is not None and raised >= CLEARLY * cuts
+            if cuts is None or cuts < least or (name == "cc_alpha" and not often):
+                continue
+            if facts.changes(samples) == 0:
                 yield f"{name} of flow {column} stands still, rate_cuts is {cuts}"
 
 
@@ -517,6 +534,18 @@ def discards_are_drops(facts: Facts) -> Broken:
             yield f"rx_discards of {port} is {gone}, drops_rx_buffer is {dropped}"
 
 
+@law("nic.acks_sent", "nic.acks_received", "flow.bytes_acked")
+def acknowledged_data_has_acknowledgements(facts: Facts) -> Broken:
+    """Data that was acknowledged has an acknowledgement that its receiver sent and its sender received."""
+    for flow in facts.flows:
+        if flow.is_response or not flow.is_reliable or not flow.count("bytes_acked"):
+            continue
+        for key, role in (("acks_sent", RECEIVER), ("acks_received", SENDER)):
+            port = flow.end(role)
+            if port in facts.ports and facts.nic(port, key) == 0:
+                yield f"{key} of {port} is 0, bytes_acked of flow {flow.name} is {flow.count('bytes_acked')}"
+
+
 # ---- flows in themselves ----
 
 
@@ -537,7 +566,13 @@ def flows_keep_packets(facts: Facts) -> Broken:
             )
 
 
-@law("flow.packets_sent", "flow.bytes_sent", "flow.packets_delivered", "flow.bytes_delivered")
+@law(
+    "flow.packets_sent",
+    "flow.bytes_sent",
+    "flow.packets_delivered",
+    "flow.bytes_delivered",
+    "flow.latency.count",
+)
 def flows_have_packets_and_bytes(facts: Facts) -> Broken:
     """A flow's packets carry its bytes."""
     for flow in facts.flows:
@@ -547,6 +582,14 @@ def flows_have_packets_and_bytes(facts: Facts) -> Broken:
         arrived, payload = flow.count("packets_delivered"), flow.count("bytes_delivered")
         if payload and arrived == 0:
             yield f"packets_delivered of flow {flow.name} is 0, bytes_delivered is {payload}"
+        messages, length = flow.latency("count"), flow.count("message_bytes")
+        if (
+            messages is not None
+            and length is not None
+            and payload is not None
+            and payload < messages * length
+        ):
+            yield f"bytes_delivered of flow {flow.name} is {payload}, {messages:g} messages of {length} bytes arrived"
 
 
 @law(
@@ -604,6 +647,15 @@ def times_agree(facts: Facts) -> Broken:
             yield f"fct_ps of flow {flow.name} is {fct}, start_ps is {start} and end_ps {end}"
         if end is not None and facts.end_ps is not None and end > facts.end_ps:
             yield f"end_ps of the run is {facts.end_ps}, flow {flow.name} ended at {end}"
+
+
+@law("flow.end_ps", "flow.fct_ps", "flow.start_ps")
+def what_is_done_has_an_end(facts: Facts) -> Broken:
+    """A flow that is done says when it began and ended."""
+    for flow in facts.flows:
+        for key in ("start_ps", "end_ps", "fct_ps"):
+            if flow.is_done and flow.count(key) is None:
+                yield f"{key} of flow {flow.name} is not known, it is done"
 
 
 @law("end_ps", "flow.start_ps", "flow.bytes_delivered", exact=False)
@@ -698,6 +750,19 @@ def sampled_queues_are_below_their_peak(facts: Facts) -> Broken:
             yield f"queue_max of {port}, priority {priority}, is {peak}, its samples reach {seen:.0f}"
         elif seen < peak and facts.changes(samples) == 0 and facts.drains_slowly(port, peak):
             yield f"samples of queue_bytes of {column} stand at {seen:.0f}, queue_max is {peak}"
+
+
+@law("series.shared_bytes")
+def sampled_buffers_are_below_their_peak(facts: Facts) -> Broken:
+    """No sample of a buffer is above its peak, and one that takes several samples to drain is seen in them."""
+    for column, samples in facts.columns("shared_bytes"):
+        peak, seen = facts.shared_peak(column), float(samples.max())
+        if peak is None:
+            continue
+        if seen > peak:
+            yield f"shared_max of {column} is {peak}, its samples reach {seen:.0f}"
+        elif seen < peak and facts.changes(samples) == 0 and facts.drains_slowly(column, peak):
+            yield f"samples of shared_bytes of {column} stand at {seen:.0f}, shared_max is {peak}"
 
 
 @law("series.goodput_bps", "flow.bytes_delivered")

@@ -48,6 +48,22 @@ COUNTED = frozenset((*_LISTS, *_TOTALS, *_DROPS, Counter.DROPS)) | {
 """Counters that a result of docs/job-format.md holds."""
 
 
+def place_in_port(counter: Counter) -> tuple[str, str | None]:
+    """Return where a port of a result keeps a counter: a key, and the key within its object where it is one.
+
+    All drops together are the whole object.
+    """
+    if counter in _LISTS:
+        return _LISTS[counter], None
+    if counter in _TOTALS:
+        return _TOTALS[counter], None
+    if counter is Counter.DROPS:
+        return "drops", None
+    if counter in _DROPS:
+        return "drops", _DROPS[counter]
+    return "nic", counter.key
+
+
 @dataclass(frozen=True, slots=True)
 class CounterTable:
     """Counters over some ports and priorities: `table[Counter.DROPS]` is one number, or Missing.

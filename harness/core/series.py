@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.core.errors import ConfigError, suggestion
-from harness.core.evidence import Missing
+from harness.core.evidence import Missing, NoDataError
 
 Array = NDArray[Any]
 
@@ -39,7 +39,12 @@ class Series:
         return cls(name, "", NO_TIME, (), np.zeros((0, 0)), Missing(reason))
 
     def column(self, name: str) -> Array:
-        """Return one column's samples; raise ConfigError when there is no such column."""
+        """Return one column's samples.
+
+        Raises ConfigError when there is no such column, NoDataError when the series was not recorded.
+        """
+        if self.missing is not None:
+            raise NoDataError(f"no data: {self.missing.reason}")
         if name not in self.columns:
             hint = suggestion(name, self.columns, "columns are")
             raise ConfigError(f"series {self.name!r} has no column {name!r}", hint=hint)

@@ -31,6 +31,19 @@ HEADER_BYTES = 98
 CLOCK_JUMP_NS = 100_000_000
 """0.1 s: NTP slews smaller offsets and steps larger ones (ntpd's step threshold is 128 ms)."""
 
+SERIES = (
+    "queue_bytes", "shared_bytes", "goodput_bps", "cc_rate_bps", "cc_alpha", "pause_fraction", "ecn_marked", "cnp_sent"
+)  # fmt: skip
+"""Series that the simulator records."""
+
+FIGURES = (
+    "message_bytes", "messages_completed", "bytes_sent", "bytes_delivered", "bytes_acked", "packets_sent",
+    "packets_delivered", "packets_dropped", "packets_retransmitted", "packets_duplicate", "packets_out_of_order",
+    "packets_in_flight", "ecn_marked", "cnp_sent", "cnp_received", "rate_cuts", "rate_increases", "naks_sent",
+    "naks_received", "timeouts", "rnr_naks_sent", "rnr_naks_received",
+)  # fmt: skip
+"""Figures of a flow that the simulator always knows."""
+
 SHOWN = 3
 """Most names that a reason lists."""
 
@@ -50,7 +63,8 @@ def invalid_reasons(
         _flows_ended(job, flows, may_fail),
         _load_reached(job, raw, flows),
         _counters_there(job, raw),
-        _series_there(job, raw),
+        _series_there(job, raw, series),
+        _figures_there(raw),
         _payload_right(raw, may_fail),
         _started_together(raw),
         _clocks_steady(raw),
@@ -254,9 +268,29 @@ def _clocks_steady(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"the clock of {host} jumped by {jump / 1e9:+.3f} s during the run"
 
 
-def _series_there(job: Mapping[str, Any], raw: Mapping[str, Any]) -> Iterator[str]:
+def _series_there(job: Mapping[str, Any], raw: Mapping[str, Any], series: SeriesSet | None) -> Iterator[str]:
     if job.get("sample_every_ps") and job.get("output_dir") and raw.get("series") is None:
         yield "series were asked for and are not there"
+    if series is None or raw.get("series") is None:
+        return
+    known = SERIES if raw.get("simulated") is not False else ()
+    unread = [name for name in dict.fromkeys((*known, *series)) if series[name].missing is not None]
+    if unread:
+        yield f"series that cannot be read: {_listed(unread)}"
+
+
+def _figures_there(raw: Mapping[str, Any]) -> Iterator[str]:
+    """The simulator knows every figure of a flow, but for the end of one that has none; hosts know fewer."""
+    if raw.get("simulated") is False:
+        return
+    gaps = [
+        f"{key} of {flow.get('name')}"
+        for flow in raw.get("flows") or ()
+        for key in FIGURES
+        if flow.get(key) is None
+    ]
+    if gaps:
+        yield f"missing figures of flows: {_listed(gaps)}"
 
 
 def _nothing_negative(raw: Mapping[str, Any]) -> Iterator[str]:
@@ -275,6 +309,9 @@ def _negative(figures: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, dict):
             yield from _negative(value, f"{prefix}{key}.")
         elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, dict):
+                    yield from _negative(item, f"{prefix}{key}.")
             if any(isinstance(item, int | float) and item < 0 for item in value):
                 yield f"{prefix}{key}"
         elif isinstance(value, int | float) and value < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.core.measure import Measurement
@@ -30,7 +30,7 @@ class Journal:
     first trouble stays: an error of tear-down does not hide why the body failed. `details` is a traceback, where one
     helps; `doubts` say why runs are no evidence; `durations_s` is by phase; `versions` are those of the tools that made
     results; `deviations` are those that the drivers of the fabric know, subject → sentence. `simulated` is that of the
-    fabric, once there is one.
+    fabric, once there is one. `evidence` says what was tried to show that the test passes on evidence only.
     """
 
     runs: list[ScenarioRecord] = field(default_factory=list)
@@ -44,6 +44,7 @@ class Journal:
     reason: str = ""
     details: str = ""
     durations_s: dict[str, float] = field(default_factory=dict)
+    evidence: dict[str, Any] = field(default_factory=dict)
 
     def give_up(self, trouble: Trouble, reason: str, details: str = "") -> None:
         """Note what kept the test from its verdict, unless something did before."""

@@ -86,6 +86,7 @@ def finished_test(item: pytest.Item, journal: Journal) -> Finished:
         message=_message(journal),
         simulated=journal.simulated,
         topology=topology_of(item),
+        evidence=journal.evidence,
     )
     return Finished(_encodable(test), journal.versions)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from harness.core import record_files
 from harness.core.record import Outcome, RunRecord, TestRecord
 from harness.core.record_files import RecordWriter
+from harness.pytest_plugin.evidence_counts import summed
 from reports.html import HtmlReporter
 from reports.reporter import write_report
 
@@ -67,7 +68,8 @@ class Recorder:
         record = record_files.load(self._writer.path)
         simulated = self._simulated or any(test.simulated for test in record.tests)
         # the first test may have been skipped: what the fabric is made of is known since a later one
-        return replace(record, simulated=simulated, versions=self._versions)
+        evidence = summed([test.evidence for test in record.tests])
+        return replace(record, simulated=simulated, versions=self._versions, evidence=evidence)
 
     def write_documents(self, record: RunRecord) -> Path:
         """Write the record as one document and as a page; return the path of the page."""

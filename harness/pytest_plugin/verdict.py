@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core.errors import HarnessError, one_line
+from harness.core.evidence import NoDataError
 from harness.core.measure import Verdict
 from harness.pytest_plugin.conclusion import conclude
 from harness.pytest_plugin.journal import Journal, Trouble
@@ -17,7 +18,7 @@ from reports.measurements import measurement_views
 from reports.table import measurement_table
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
 JOURNAL = pytest.StashKey[Journal]()
 
@@ -42,8 +43,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
     A FAIL that the drivers of the fabric know as a deviation of their devices is skipped, as an xfail is.
     """
-    result = yield
     journal = item.stash.get(JOURNAL, None)
+    result = None
+    try:
+        result = yield
+    except Exception as error:
+        if journal is None or not lacks_evidence(error, journal.doubts):
+            raise
+        journal.doubts.append(
+            f"the test could not go on without it: {type(error).__name__}: {_first_line(error)}"
+        )
     if journal is not None:
         journal.conclusion = conclude(journal.measurements, control_of(item), journal.doubts)
         known = deviation_of(item, journal.deviations)
@@ -52,6 +61,16 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if journal.conclusion.verdict in (Verdict.FAIL, Verdict.INVALID):
             pytest.fail(_message(journal), pytrace=False)
     return result
+
+
+def lacks_evidence(error: Exception, doubts: Sequence[str]) -> bool:
+    """Tell whether a body broke for want of evidence: it asked Missing for a value, or the run is no evidence anyway.
+
+    An assertion is the author's own word, and a HarnessError a fault of the lab, whatever the run is worth.
+    """
+    if isinstance(error, NoDataError):
+        return True
+    return bool(doubts) and not isinstance(error, AssertionError | HarnessError)
 
 
 def _message(journal: Journal) -> str:

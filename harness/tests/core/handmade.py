@@ -93,7 +93,8 @@ def port(*, is_host, rate_bps=10**11):
     made |= {key: [0] * 8 for key in ("rx_pause_duration_ps", "pause_transitions", "wred_dropped")}
     made["ecn_marked"] = [0, 0, 0, 0 if is_host else 1, 0, 0, 0, 0]
     made["drops"] = dict.fromkeys(REASONS, 0)
-    return made | ({"nic": dict.fromkeys(NIC, 0)} if is_host else {})
+    acknowledged = {"acks_sent": 1, "acks_received": 1}
+    return made | ({"nic": {**dict.fromkeys(NIC, 0), **acknowledged}} if is_host else {})
 
 
 def flow(wanted, duration_ps=10**9):
