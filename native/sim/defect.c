@@ -124,7 +124,7 @@ static uint64_t achieved(const struct sim *s)
   uint64_t sum = s->flows_done + s->next_job_event;
   for (uint32_t i = 0; i < s->job->n_flows; i++) {
     const struct flow *f = &s->flows[i];
-    sum += f->bytes_acked + f->bytes_delivered + f->timeouts + f->started;
+    sum += f->bytes_acked + f->bytes_delivered + f->started;
   }
   return s->flows_done < s->job->n_flows ? sum : sum + s->delivered_packets + s->dropped_packets;
 }
@@ -143,31 +143,33 @@ static bool is_expecting(const struct sim *s)
   return false;
 }
 
-/* The longest time for which a flow may wait for a timer of its hosts. */
+/* The longest time in which a flow gives up, or goes on, by the timers of its hosts: all retries, and one to spare. */
 static uint64_t longest_wait(const struct sim *s)
 {
   uint64_t longest = 0;
-  for (uint32_t i = 0; i < s->n_nics; i++)
-    if (s->nics[i].cfg->ack_timeout_exponent > 0)
-      longest = max_u64(longest, ACK_TIMEOUT_UNIT_PS << s->nics[i].cfg->ack_timeout_exponent);
+  for (uint32_t i = 0; i < s->n_nics; i++) {
+    const struct nic_cfg *cfg = s->nics[i].cfg;
+    if (cfg->ack_timeout_exponent > 0)
+      longest = max_u64(longest, (cfg->retry_count + 2) * (ACK_TIMEOUT_UNIT_PS << cfg->ack_timeout_exponent));
+  }
   for (uint32_t i = 0; i < s->job->n_flows; i++) {
     const struct job_flow *j = &s->job->flows[i];
-    if (j->recv_depth == 0)
-      continue;
-    uint64_t rnr_ps = (uint64_t)rnr_timer_us[s->nics[s->nic_of_port[j->dst_port]].cfg->rnr_timer] * 1000000u;
-    longest = max_u64(longest, max_u64(rnr_ps, j->recv_repost_ps));
+    const struct nic_cfg *asking = s->nics[s->nic_of_port[j->src_port]].cfg, *target = s->nics[s->nic_of_port[j->dst_port]].cfg;
+    uint64_t rnr_ps = (uint64_t)rnr_timer_us[target->rnr_timer] * 1000000u * (asking->rnr_retry + 2);
+    if (j->recv_depth > 0)
+      longest = max_u64(longest, max_u64(rnr_ps, 2 * j->recv_repost_ps));
   }
   return longest;
 }
 
-/* Likewise for the watchdogs of switches: to detect and to restore. */
+/* Time of the watchdogs of switches to detect and to restore, and as much again. */
 static uint64_t longest_storm(const struct sim *s)
 {
   uint64_t longest = 0;
   for (uint32_t i = 0; i < s->n_switches; i++) {
     const struct watchdog_cfg *w = &s->switches[i].cfg->pfc.watchdog;
     if (w->enabled)
-      longest = max_u64(longest, min_u64(w->detect_ps + w->poll_ps + w->restore_ps, s->job->duration_ps));
+      longest = max_u64(longest, 2 * min_u64(w->detect_ps + w->poll_ps + w->restore_ps, s->job->duration_ps));
   }
   return longest;
 }
@@ -177,7 +179,7 @@ static uint64_t patience(const struct sim *s)
 {
   if (s->flows_done == s->job->n_flows)
     return STALL_CHECK_PS;
-  return max_u64(LEAST_PATIENCE_PS, 2 * max_u64(longest_wait(s), longest_storm(s)));
+  return max_u64(LEAST_PATIENCE_PS, max_u64(longest_wait(s), longest_storm(s)));
 }
 
 /* A run until done that cannot be done ends here, not at duration_ps. */
