@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 _ALLURES_OWN = ("start", "stop", "historyId", "testCaseId", "fullName", "stage")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Add nothing unless a folder for Allure's results was given."""
+    """Add nothing unless a folder for Allure's results was given; its plugin must have been configured before."""
     folder = config.getoption("allure_report_dir", None)
     listener = config.pluginmanager.get_plugin("allure_listener")
     if folder and listener is not None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +31,12 @@ def test_it(fabric, expect):
 def test_the_record_says_what_was_tested_with_what(lab: Lab) -> None:
     session = lab.run(ONE_OF_EACH, "--seed", "42", "-k", "good or lab")
     record = session.record
-    assert (record.fabric, record.topology, record.seed, record.simulated) == ("fake", "leaf-spine-16", 42, True)
+    assert (record.fabric, record.topology, record.seed, record.simulated) == (
+        "fake",
+        "leaf-spine-16",
+        42,
+        True,
+    )
     assert record.complete
     assert {"harness", "python", "pytest"} <= set(record.versions)
     good = session.test("test_good")
@@ -355,34 +359,6 @@ def test_the_page_asks_nothing_of_the_network(lab: Lab) -> None:
     assert "@import" not in session.page
 
 
-def test_allure_gets_measurements_criterion_and_plan(lab: Lab) -> None:
-    pytest.importorskip("allure_pytest")
-    lab.run(
-        '''
-@pytest.mark.plan("PFC-07")
-def test_it(fabric, expect):
-    """The criterion."""
-    fabric.run(scenario('{"drops": 0}'))
-    expect("goodput", 50.0, at_least(90), "Gb/s")
-''',
-        "--alluredir",
-        "allure",
-        own_process=True,
-    )
-    (result,) = (
-        json.loads(path.read_text()) for path in (lab.pytester.path / "allure").glob("*-result.json")
-    )
-    assert result["status"] == "failed"
-    assert result["description"] == "The criterion."
-    labels = {(label["name"], label["value"]) for label in result["labels"]}
-    assert {("plan", "PFC-07"), ("tag", "PFC-07"), ("tag", "SIMULATED")} <= labels
-    names = {attachment["name"]: attachment["source"] for attachment in result["attachments"]}
-    assert "measurements (SIMULATED)" in names
-    assert any(name.startswith("run 1") for name in names)
-    table = Path(lab.pytester.path / "allure" / names["measurements (SIMULATED)"]).read_text()
-    assert "goodput" in table
-
-
 def test_naming_the_plugin_twice_does_no_harm(lab: Lab) -> None:
     session = lab.run(ONE_OF_EACH, "-p", "harness.pytest_plugin", "-k", "good")
     assert session.code == 0
@@ -400,13 +376,6 @@ def test_a_lab_fault_in_a_run_keeps_what_was_asked(lab: Lab) -> None:
     (run,) = session.test("test_lab").runs
     assert (run.ended, run.invalid_reasons) == ("error", ("cable is out",))
     assert session.test("test_lab").lab_fault == "HarnessError: cable is out"
-
-
-def test_a_lab_fault_is_an_error_for_junit(lab: Lab) -> None:
-    lab.run(ONE_OF_EACH, "-k", "test_lab or test_bad or test_gone", "--junitxml", "junit.xml")
-    text = (lab.pytester.path / "junit.xml").read_text()
-    assert 'errors="1" failures="2"' in text
-    assert "LAB FAULT: HarnessError: cable is out" in text
 
 
 def test_ctrl_c_while_the_report_is_written_ends_in_words(lab: Lab) -> None:
