@@ -21,9 +21,10 @@ from harness.core import port_counters
 from harness.core.errors import TopologyNotOffered
 
 
-def port(drops):
+def port(drops, peak):
     lists = {key: [0] * 8 for key in port_counters._LISTS.values()}
     lists["wred_dropped"] = [drops] + [0] * 7
+    lists["queue_max_bytes"] = [peak] + [0] * 7
     reasons = {**dict.fromkeys(port_counters._DROPS.values(), 0), "wred": drops}
     return {**lists, **dict.fromkeys(port_counters._TOTALS.values(), 0), "drops": reasons}
 
@@ -51,7 +52,7 @@ class Fabric:
         wanted = json.loads(scenario.name or "{}")
         if "boom" in wanted:
             raise HarnessError(wanted["boom"])
-        ports = {"sw1:e1": port(wanted["drops"])} if "drops" in wanted else {}
+        ports = {"sw1:e1": port(wanted["drops"], wanted.get("peak", 0))} if "drops" in wanted else {}
         raw = {"format": 1, "simulated": True, "simulator": {"name": "fake-sim", "version": "9.9"},
                "ended": wanted.get("ended", "done"), "end_ps": 10**9, "conservation": {"ok": True}, "flows": [],
                "ports": ports}
