@@ -217,4 +217,8 @@ def random_job(seed: int) -> Json:
     work["events"] = sorted(events, key=lambda event: event["at_ps"])
     if r.random() < 0.15:
         work |= {"until": "duration", "duration_ps": 2 * MS, "drain_ps": r.choice([0, 100 * US])}
+    if r.random() < 0.2:
+        work["switch"]["dscp_map"] = [r.randrange(8) for _ in range(64)]
+        for one in work["flows"]:
+            one["dscp"] = r.choice([None, r.randrange(64)])
     return work
