@@ -374,6 +374,36 @@ class Facts:
         found = (self._raw.get("switches") or {}).get(switch)
         return whole(found.get("shared_max_bytes")) if isinstance(found, dict) else None
 
+    def buffer_of(self, switch: str, key: str) -> object:
+        """Return a key of a switch's buffer as the job has it: its own, else that of all switches."""
+        nodes: list[Mapping[str, Any]] = [
+            node for node in self._job.get("nodes") or () if node.get("name") == switch
+        ]
+        blocks = [*(node.get("switch") or {} for node in nodes), self._job.get("switch") or {}]
+        found = ((block.get("buffer") or {}).get(key) for block in blocks)
+        return next((value for value in found if value is not None), None)
+
+    def queued(self, switch: str) -> Array | None:
+        """Return what all sampled queues of a switch hold at each sample."""
+        columns = [samples for name, samples in self.columns("queue_bytes") if name.startswith(f"{switch}:")]
+        return np.sum(columns, axis=0) if columns else None
+
+    def outside_shared(self, switch: str) -> int | None:
+        """Return the most bytes that a switch holds outside of its shared buffer or its sampled queues."""
+        reserve = whole(self.buffer_of(switch, "reserve_bytes"))
+        if reserve is None or self.buffer_of(switch, "model") == "hpcc":
+            return None
+        sampled = {name for name, _ in self.columns("queue_bytes")}
+        held = 0
+        for port in (port for port in self.switch_ports if port.partition(":")[0] == switch):
+            lanes = [self.lanes(port, f"{kind}_max_bytes") for kind in ("ingress", "headroom", "queue")]
+            if any(lane is None for lane in lanes):
+                return None
+            ingress, headroom, queues = (lane or [] for lane in lanes)
+            held += sum(min(reserve, each) for each in ingress) + sum(headroom)
+            held += sum(each for priority, each in enumerate(queues) if f"{port}/{priority}" not in sampled)
+        return held
+
     def drains_slowly(self, place: str, peak_bytes: int) -> bool:
         """Tell whether that many bytes at a port or a switch are seen in several samples, and none is discarded."""
         ports = [port for port in self.ports if place in (port, port.partition(":")[0])]

@@ -9,7 +9,7 @@ when the witness moved clearly and the other not at all.
 A law is silent where a reading is absent (other checks tell of that) and where the scenario explains the difference.
 
 Without a law, because nothing else sees what they count: `watchdog_restored`, `watchdog_detected` of a watchdog that
-forwards, `headroom_max` of a headroom that held, and short queues between samples. `status`, `error` and the numbers of
+forwards, `headroom_max` after a few pauses, and short queues between samples. `status`, `error` and the numbers of
 QPs are words, not counters.
 """
 
@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
+
+import numpy as np
 
 from harness.core.facts import DATA_RECEIVER, DATA_SENDER, RECEIVER, SENDER, Facts, FlowFacts
 
@@ -203,9 +205,20 @@ def headroom_is_part_of_ingress(facts: Facts) -> Broken:
 def overrun_headroom_was_used(facts: Facts) -> Broken:
     """A port that dropped for want of headroom had it in use."""
     for port in facts.switch_ports:
+        if facts.buffer_of(port.partition(":")[0], "headroom_bytes") == 0:
+            continue
         dropped, peaks = facts.dropped_for(port, "headroom"), facts.lanes(port, "headroom_max_bytes")
         if dropped and peaks is not None and not any(peaks):
             yield f"headroom_max of {port} is 0, it dropped {dropped} packets for want of headroom"
+
+
+@law("headroom_max_bytes", "tx_pause")
+def pauses_come_too_late_for_some(facts: Facts) -> Broken:
+    """A switch that sent pauses again and again took in what was on its way to it, into headroom."""
+    for port, priority, frames, peak in facts.pairs(facts.switch_ports, "tx_pause", "headroom_max_bytes"):
+        switch = port.partition(":")[0]
+        if frames >= CLEARLY and peak == 0 and facts.buffer_of(switch, "headroom_bytes") != 0:
+            yield f"headroom_max of {port}, priority {priority}, is 0, tx_pause is {frames}"
 
 
 # ---- pause ----
@@ -763,6 +776,20 @@ def sampled_buffers_are_below_their_peak(facts: Facts) -> Broken:
             yield f"shared_max of {column} is {peak}, its samples reach {seen:.0f}"
         elif seen < peak and facts.changes(samples) == 0 and facts.drains_slowly(column, peak):
             yield f"samples of shared_bytes of {column} stand at {seen:.0f}, shared_max is {peak}"
+
+
+@law("series.shared_bytes", "series.queue_bytes")
+def buffers_and_queues_move_together(facts: Facts) -> Broken:
+    """A buffer does not stand still while queues hold more than fits outside of it, nor queues while it does."""
+    for column, samples in facts.columns("shared_bytes"):
+        queued, outside = facts.queued(column), facts.outside_shared(column)
+        if queued is None or outside is None:
+            continue
+        difference = float(np.abs(queued - samples).max())
+        if difference > outside and facts.changes(samples) == 0:
+            yield f"samples of shared_bytes of {column} stand still, its queues differ by {difference:.0f}"
+        elif difference > outside and facts.changes(queued) == 0:
+            yield f"samples of queue_bytes of {column} stand still, its buffer differs by {difference:.0f}"
 
 
 @law("series.goodput_bps", "flow.bytes_delivered")

@@ -107,6 +107,7 @@ BREAKING = [
     ("what_a_switch_sent_was_queued", port(SW1, queue_max_bytes=0)),
     ("headroom_is_part_of_ingress", port(SW1, headroom_max_bytes=99)),
     ("overrun_headroom_was_used", also(drops(SW1, headroom=2), port(SW1, headroom_max_bytes=0))),
+    ("pauses_come_too_late_for_some", also(port(SW1, tx_pause=10), port(SW1, headroom_max_bytes=0))),
     ("both_ends_see_pauses", port(SW1, rx_pause=0)),
     ("both_ends_see_pauses", port(H1, tx_pause=0)),
     ("pauses_come_from_the_other_end", also(port(H1, tx_pause=[0] * 8), port(SW1, rx_pause=10))),
@@ -154,6 +155,10 @@ BREAKING_SERIES = [
     ("notification_samples_end_at_the_counter", series(cnp_sent=(H9, [9] * 10))),
     ("sampled_queues_are_below_their_peak", series(queue_bytes=(f"{SW1}/3", [9] * 10))),
     ("sampled_buffers_are_below_their_peak", series(shared_bytes=("sw1", [9] * 10))),
+    (
+        "buffers_and_queues_move_together",
+        series(queue_bytes=(f"{SW1}/3", range(0, 10**6, 10**5)), shared_bytes=("sw1", FLAT)),
+    ),
     ("goodput_samples_add_up_to_the_payload", series(goodput_bps=(FLOW, FLAT))),
 ]
 
