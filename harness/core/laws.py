@@ -595,6 +595,16 @@ def flows_have_packets_and_bytes(facts: Facts) -> Broken:
         arrived, payload = flow.count("packets_delivered"), flow.count("bytes_delivered")
         if payload and arrived == 0:
             yield f"packets_delivered of flow {flow.name} is 0, bytes_delivered is {payload}"
+        out_of_turn = [flow.count(key) for key in ("packets_out_of_order", "packets_duplicate")]
+        in_turn = None if arrived is None else arrived - sum(count or 0 for count in out_of_turn)
+        if (
+            flow.is_reliable
+            and payload == 0
+            and None not in out_of_turn
+            and in_turn is not None
+            and in_turn > 0
+        ):
+            yield f"bytes_delivered of flow {flow.name} is 0, {in_turn} packets were delivered in turn"
         messages, length = flow.latency("count"), flow.count("message_bytes")
         if (
             messages is not None
