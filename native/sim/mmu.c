@@ -14,8 +14,7 @@ enum {
 
 static uint64_t free_shared(const struct switch_node *sw)
 {
-  uint64_t taken = sw->shared_used + sw->leaked;
-  return sw->shared_total > taken ? sw->shared_total - taken : 0;
+  return sw->shared_total > sw->shared_used ? sw->shared_total - sw->shared_used : 0;
 }
 
 static bool is_lossless(const struct switch_node *sw, uint8_t prio)
@@ -78,11 +77,19 @@ enum drop_reason mmu_admit(struct switch_node *sw, struct port *in, const struct
     l->ingress_bytes = (uint32_t)after;
     if (after > reserve)
       sw->shared_used += min_u64(p->bytes, after - reserve);
-    sw->shared_max = max_u64(sw->shared_max, sw->shared_used + sw->leaked);
+    sw->shared_max = max_u64(sw->shared_max, sw->shared_used);
   }
   uint32_t held = l->ingress_bytes + l->headroom_bytes;
   l->ingress_max = held > l->ingress_max ? held : l->ingress_max;
   return DROP_REASONS;
+}
+
+/* A defective switch: shared buffer is not there any more. */
+DEFECTIVE static void leak(struct switch_node *sw, uint64_t bytes)
+{
+  bytes = min_u64(bytes, sw->shared_total);
+  sw->shared_total -= bytes;
+  sw->leaked += bytes;
 }
 
 /* Returns a frame's bytes: to headroom first, then to shared buffer, then to the reserve. */
@@ -96,7 +103,7 @@ void mmu_release(struct switch_node *sw, struct port *in, const struct packet *p
   l->ingress_bytes -= bytes - from_headroom;
   sw->shared_used -= from_shared;
   if (is_rare(sw->leaks))
-    sw->leaked = min_u64(sw->leaked + from_shared / LEAKED_PART, sw->shared_total);
+    leak(sw, from_shared / LEAKED_PART);
 }
 
 bool mmu_should_pause(const struct switch_node *sw, const struct port *in, uint8_t prio)
@@ -181,5 +188,6 @@ void mmu_configure(struct sim *s, struct switch_node *sw)
     p->pfc_shift = hpcc ? hpcc_shift(p, reference_rate(s, sw)) : 0;
     taken += hpcc ? headroom + b->reserve_bytes : headroom * lossless + b->reserve_bytes * used;
   }
+  taken += sw->leaked;
   sw->shared_total = b->bytes > taken ? b->bytes - taken : 0;
 }

@@ -15,8 +15,6 @@ bool port_is_busy(const struct sim *s, const struct port *p)
 
 void port_need_tx_done(struct sim *s, struct port *p)
 {
-  if (is_rare(p->leaves_gaps) && s->q->slots[p->tx_slot].time > p->busy_until)
-    evq_disarm(s->q, p->tx_slot); /* it waits for the end of a gap */
   if (!is_armed(s, p->tx_slot))
     evq_arm(s->q, p->tx_slot, p->busy_until, p->busy_order);
 }
@@ -60,11 +58,15 @@ static void transmit(struct sim *s, uint32_t port, uint32_t pkt)
   fifo_push(s, &peer->wire, pkt);
 }
 
-/* A defective port: whether it leaves the line unused now; it looks again at the end. */
+/* A defective port: whether it leaves the line unused now; it looks again at the end. Pause frames go, and the port looks again after them. */
 DEFECTIVE static bool is_in_gap(struct sim *s, struct port *p)
 {
-  if (s->now >= p->gap_until || p->control.head != NIL)
+  if (s->now >= p->gap_until)
     return false;
+  if (p->control.head != NIL) {
+    evq_disarm(s->q, p->tx_slot);
+    return false;
+  }
   if (!is_armed(s, p->tx_slot))
     arm(s, p->tx_slot, p->gap_until);
   return true;

@@ -34,11 +34,11 @@ static inline uint64_t marking_depth(const struct sim *s, const struct port *p, 
 static void mark(struct sim *s, const struct switch_node *sw, uint32_t port, struct packet *k)
 {
   struct port *p = &s->ports[port];
-  uint64_t queue_bytes = marking_depth(s, p, k->prio);
-  if (!(sw->cfg->ecn.mask & 1u << k->prio) || !(k->flags & PF_ECT) || !red_hit(s, p, queue_bytes))
+  if (!(sw->cfg->ecn.mask & 1u << k->prio) || !(k->flags & PF_ECT) || has_defect(s, DEFECT_WRED_DROPS_ECT))
     return;
-  if (has_defect(s, DEFECT_WRED_DROPS_ECT))
-    return; /* it has drawn for a drop already */
+  uint64_t queue_bytes = marking_depth(s, p, k->prio);
+  if (!red_hit(s, p, queue_bytes))
+    return;
   k->flags |= PF_CE;
   p->ev[k->prio].ecn_marked++;
   if (s->mark_trace != NULL)
