@@ -18,12 +18,13 @@ from typing import Any
 from harness.core.record import Outcome, RunRecord, ScenarioRecord, TestRecord
 from reports.allure_text import CATEGORIES, configuration, measurement_csv, properties, series_csv
 from reports.digest import INTENDED, headline_of, title_of, views_of, what_is_missing
-from reports.md import escape
+from reports.md import escape_marks
 from reports.page import meaning_of, stamp_of
 from reports.text import clean, duration, one_line, plain_spaces, shorten
 from reports.view import MeasurementView
 
-MAX_NAME, MAX_TEXT = 500, 100_000
+MAX_NAME, MAX_TEXT = 500, 20_000
+_MAX_LISTED, _MAX_ADDRESS = 20, 2000
 
 _STATUSES = {
     Outcome.PASS: "passed",
@@ -46,7 +47,6 @@ _OURS = re.compile(
     r"categories\.json|environment\.properties|executor\.json|allurerc\.json"
 )
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`|\\^{}]+[^\s<>\"'`|\\^{}.,;:)]")
-_NAMES = uuid.UUID("6c3d6f0e-6f5b-5b0e-9d64-0c6f1b9a7f10")  # our own name space, drawn once
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Attachments:
     def add(self, name: str, body: str, kind: str, suffix: str) -> dict[str, str]:
         """Write `body` and return the entry for a result."""
         self._count += 1
-        source = f"{uuid.uuid5(_NAMES, f'{self.key} {self._count}')}-attachment.{suffix}"
+        source = f"{_uuid(f'{self.key} {self._count}')}-attachment.{suffix}"
         text = body if kind == "text/csv" else clean(body)
         (self.folder / source).write_text(text, encoding="utf-8", errors="backslashreplace")
         return {"name": shorten(one_line(name), MAX_NAME), "source": source, "type": kind}
@@ -95,7 +95,7 @@ def write_surroundings(record: RunRecord, folder: Path) -> None:
 def write_result(record: RunRecord, test: TestRecord, folder: Path) -> None:
     """Write the result of one test with its attachments."""
     key = f"{record.session_of(test).run_id} {test.run} {test.nodeid}"
-    name = str(uuid.uuid5(_NAMES, key))
+    name = _uuid(key)
     result = {"uuid": name, **result_of(record, test, Attachments(folder, key))}
     (folder / f"{name}-result.json").write_text(_json(result), encoding="utf-8", errors="backslashreplace")
 
@@ -104,7 +104,7 @@ def write_missing(record: RunRecord, reasons: Iterable[str], folder: Path) -> No
     """Write a broken result for each thing that a record lacks: a session cut short is never all green."""
     start = _start(record)
     for number, reason in enumerate(reasons, 1):
-        name = str(uuid.uuid5(_NAMES, f"{record.run_id} missing {number}"))
+        name = _uuid(f"{record.run_id} missing {number}")
         result = {
             "uuid": name,
             "historyId": _digest(f"the session is complete {number}"),
@@ -128,7 +128,7 @@ def result_of(record: RunRecord, test: TestRecord, attachments: Attachments) -> 
         "testCaseId": _digest(identity),
         "fullName": shorten(one_line(test.nodeid), MAX_NAME),
         "name": title_of(test),
-        "titlePath": [part for part in one_line(identity).replace("::", "/").split("/")[:-1] if part],
+        "titlePath": _places(identity),
         "status": _STATUSES[test.outcome],
         "statusDetails": details_of(test),
         "stage": "finished",
@@ -142,6 +142,12 @@ def result_of(record: RunRecord, test: TestRecord, attachments: Attachments) -> 
         "attachments": list(_attached(test, attachments)),
         **_times(record, test),
     }
+
+
+def _places(identity: str) -> list[str]:
+    """Folders, file and class of a test, up to as many as anybody unfolds."""
+    parts = one_line(shorten(identity, MAX_TEXT)).replace("::", "/").split("/")[:-1]
+    return [shorten(part, MAX_NAME) for part in parts if part][:_MAX_LISTED]
 
 
 def details_of(test: TestRecord) -> dict[str, Any]:
@@ -266,18 +272,20 @@ def _attached(test: TestRecord, attachments: Attachments) -> Iterator[dict[str, 
 
 def _description(record: RunRecord, test: TestRecord) -> str:
     """The criterion, paragraph by paragraph, and what else a reader must know; Allure reads it as Markdown."""
-    parts = [escape(each) for each in shorten(test.docstring, MAX_TEXT).split("\n\n") if each.strip()]
+    parts = [escape_marks(each) for each in shorten(test.docstring, MAX_TEXT).split("\n\n") if each.strip()]
     if test.negative_control:
-        parts.append(f"**Negative control:** {escape(test.control)}; at least one measurement must fail.")
+        broken = escape_marks(shorten(test.control, MAX_NAME))
+        parts.append(f"**Negative control:** {broken}; at least one measurement must fail.")
     if defects := record.session_of(test).defects:
-        parts.append(f"**Defective on purpose:** {escape(', '.join(defects))}")
+        parts.append(f"**Defective on purpose:** {escape_marks(shorten(', '.join(defects), MAX_NAME))}")
     return "\n\n".join(parts)
 
 
 def _addresses(test: TestRecord) -> list[str]:
     """Pages that limits are from."""
     sources = " ".join(shorten(each.source or "", MAX_TEXT) for each in test.measurements)
-    return list(dict.fromkeys(_ADDRESS.findall(one_line(sources))))
+    found = (address for address in _ADDRESS.findall(one_line(sources)) if len(address) <= _MAX_ADDRESS)
+    return list(dict.fromkeys(found))[:_MAX_LISTED]
 
 
 def _parameter(name: str, value: str) -> dict[str, str]:
@@ -314,6 +322,11 @@ def _start(record: RunRecord) -> int:
         return round(1000 * datetime.fromisoformat(record.started).timestamp())
     except ValueError:
         return 0
+
+
+def _uuid(text: str) -> str:
+    """A name for a file that is the same whenever the same is written."""
+    return str(uuid.UUID(hex=_digest(text)))
 
 
 def _digest(text: str) -> str:

@@ -67,9 +67,13 @@ class MarkdownReporter:
 
 
 def escape(text: str) -> str:
-    """Text of a record as Markdown shows it unchanged, on one line."""
-    plain = _SPECIAL.sub(r"\\\g<0>", one_line(plain_spaces(text)))
-    return _CALLS.sub(lambda match: f"{match.group()}{_NOTHING}", plain)
+    """Text of a record as GitHub's Markdown shows it unchanged, on one line."""
+    return _CALLS.sub(lambda match: f"{match.group()}{_NOTHING}", escape_marks(text))
+
+
+def escape_marks(text: str) -> str:
+    """Text of a record as any Markdown shows it unchanged, but for addresses, which may become links."""
+    return _SPECIAL.sub(r"\\\g<0>", one_line(plain_spaces(text)))
 
 
 def cell(text: str) -> str:
