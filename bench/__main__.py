@@ -29,6 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         return control_plane.main(words[1:])
     if words[:1] == ["verdicts"]:
         return verdicts.main(words[1:])
+    if words[:1] == ["report"]:
+        from bench import report_page  # noqa: PLC0415 - needs a browser, which no other table does
+
+        return report_page.main(words[1:])
     options = _options(words)
     # Piped into a file the table must not fold its rows at 80 columns.
     console = Console(width=None if sys.stdout.isatty() else 150)
@@ -50,7 +54,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.epilog = (
         "python -m bench control-plane measures SSH to many hosts instead, "
-        "python -m bench verdicts runs the suites in several ways and compares (see their --help)."
+        "python -m bench verdicts runs the suites in several ways and compares, "
+        "python -m bench report measures the HTML page of a big session in a browser (see their --help)."
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each job; the median is shown (3)")
     parser.add_argument("--only", metavar="TEXT", help="cases whose key contains TEXT, e.g. perm-256")

@@ -8,11 +8,13 @@ from typing import TextIO
 
 from harness.core.record import RunRecord, TestRecord
 from reports.measurements import measurement_views
-from reports.text import count, plain_spaces
+from reports.text import count, one_line, plain_spaces, shorten
 
 NO_SOURCE = "**no source**"
 MOST_LIMITS = 3
 """Limits of a measurement that are listed when its cases have different ones; the rest is counted."""
+
+MAX_CELL = 2000
 
 INTRODUCTION = """# Bounds and their sources
 
@@ -54,16 +56,22 @@ def render(record: RunRecord) -> str:
     """Return the text of the page."""
     bounds = bounds_of(record.tests)
     tests = len({bound.test for bound in bounds})
-    where = f"Fabric {record.fabric}, seed {record.seed}.{' SIMULATED.' if record.simulated else ''}"
+    where = f"Fabric {_cell(record.fabric)}, seed {record.seed}.{' SIMULATED.' if record.simulated else ''}"
     what = f"{count(len(bounds), 'bound')} of {count(tests, 'test')}. {where}"
     lines, file = [INTRODUCTION, what], ""
     for bound in bounds:
         place, _, name = bound.test.partition("::")
         if place != file:
-            lines += ["", f"## {place}", "", "| test | measurement | limit | from |", "|---|---|---|---|"]
+            lines += [
+                "",
+                f"## {_cell(place)}",
+                "",
+                "| test | measurement | limit | from |",
+                "|---|---|---|---|",
+            ]
             file = place
         source = "; ".join(each or NO_SOURCE for each in bound.sources)
-        lines.append(f"| {name} | {_cell(bound.measurement)} | {_limits(bound)} | {_cell(source)} |")
+        lines.append(f"| {_cell(name)} | {_cell(bound.measurement)} | {_limits(bound)} | {_cell(source)} |")
     return "\n".join([*lines, ""])
 
 
@@ -85,7 +93,7 @@ def _limits(bound: Bound) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return shorten(one_line(text), MAX_CELL).replace("|", "\\|").replace("<", "&lt;")
 
 
 reporter = BoundsReporter()

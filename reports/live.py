@@ -37,7 +37,7 @@ MAX_POINTS = 2000
 MIN_POINTS = 120
 
 # Points that all charts of a page may have together; measured by `python -m bench report` to keep 25 MB.
-LIVE_POINTS, STATIC_POINTS = 2_000_000, 900_000
+LIVE_POINTS, STATIC_POINTS = 1_500_000, 500_000
 _STATIC_MAX, _STATIC_MIN = 600, 80
 
 

@@ -165,7 +165,10 @@ def _side_by_side(record: RunRecord) -> Iterator[list[str]]:
     names = [cell(run.run_id) for run in record.joined]
     rows = differing(record)
     cells = [
-        [cell(_phrase(row.nodeid)), *(" " if test is None else _verdict(test) for test in row.tests)]
+        [
+            cell(_phrase(row.nodeid)),
+            *("did not run" if test is None else _verdict(test) for test in row.tests),
+        ]
         for row in rows[:MAX_ROWS]
     ]
     table = (

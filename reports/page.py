@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import zip_longest
 
 from harness.core.measure import Measurement, Verdict
 from harness.core.record import Outcome, RunRecord, TestRecord
@@ -13,6 +14,7 @@ from reports.measurements import measurement_views, relative_margin, worst_first
 from reports.outcomes import STYLES, WORST_FIRST, worst
 from reports.plan import plan_views, summary_of
 from reports.runs import run_view
+from reports.sessions import sessions_view
 from reports.steps import step_views
 from reports.text import clean, count, duration, one_line, shell_word, shorten
 from reports.view import CountView, FactView, LinkView, MeasurementView, PageView, RowView, TestView
@@ -65,6 +67,7 @@ def page_view(record: RunRecord) -> PageView:
         rows=_rows(record, tests),
         tests=tests,
         defects=_defects(record),
+        sessions=sessions_view(record),
     )
 
 
@@ -125,8 +128,8 @@ def count_views(record: RunRecord) -> tuple[CountView, ...]:
 def view_of(record: RunRecord, test: TestRecord, number: int, points: Points | None = None) -> TestView:
     """Format one test; `number` makes its anchor on the page."""
     headline, _, message = clean(test.message[: 2 * _MESSAGE_ROOM]).partition("\n")
-    topology = test.topology or record.topology
-    where = (record.fabric, topology, f"seed {record.seed}")
+    session = record.session_of(test)
+    where = (session.fabric, test.topology or session.topology, f"seed {session.seed}")
     return TestView(
         anchor=f"t{number}",
         name=shorten(name_of(test), _NAME_ROOM),
@@ -139,6 +142,7 @@ def view_of(record: RunRecord, test: TestRecord, number: int, points: Points | N
         control=_control(test),
         defects=tuple(one_line(f"{defect}, by {name}") for defect, name in test.catches),
         kind="control" if test.negative_control else "claim",
+        session=shorten(one_line(test.run), 60),
         tightest=_tightest(test),
         fabric=" · ".join(shorten(one_line(text), _NAME_ROOM) for text in where if text),
         duration=duration(sum(test.durations_s.values())) if test.durations_s else "",
@@ -147,9 +151,9 @@ def view_of(record: RunRecord, test: TestRecord, number: int, points: Points | N
         ),
         steps=step_views(test),
         message=shorten(message.strip("\n"), _MESSAGE_ROOM),
-        measurements=_measurements(record, test),
+        measurements=_measurements(session, test),
         runs=tuple(run_view(run, test, points) for run in test.runs),
-        repeat=shorten(repeat_command(record, test), _TEXT_ROOM),
+        repeat=shorten(repeat_command(session, test), _TEXT_ROOM),
         simulated=test.simulated,
         unfold=False,
     )
@@ -185,9 +189,17 @@ def _rows(record: RunRecord, views: Sequence[TestView]) -> tuple[RowView, ...]:
             margin = relative_margin(measured)
             rank = -1 if shown.style == "control" else measured.verdict.rank  # after all that passed
             verdict = "PASS" if shown.style == "control" else measured.verdict.value
-            anchor = f"{view.anchor}-m{number}"
             row = RowView(
-                anchor, view.name, view.anchor, view.kind, verdict, "", "", late=False, measurement=shown
+                anchor=f"{view.anchor}-m{number}",
+                test=view.name,
+                session=view.session,
+                test_anchor=view.anchor,
+                kind=view.kind,
+                verdict=verdict,
+                order="",
+                margin_order="",
+                late=False,
+                measurement=shown,
             )
             rows.append(((-rank, float("inf") if margin is None else margin), measured, row))
     rows.sort(key=lambda each: each[0])
@@ -217,7 +229,7 @@ def repeat_command(record: RunRecord, test: TestRecord) -> str:
 
 def _site(command: Sequence[str]) -> list[str]:
     """The option of the site as the session had it, in either spelling."""
-    for word, following in zip(command, [*command[1:], ""], strict=True):
+    for word, following in zip_longest(command, command[1:], fillvalue=""):
         if word == "--site":
             return ["--site", following]
         if word.startswith("--site="):
@@ -267,7 +279,7 @@ def _paragraphs(docstring: str) -> str:
 
 
 def _link(view: TestView) -> LinkView:
-    return LinkView(view.anchor, view.name, view.verdict, view.style, view.headline)
+    return LinkView(view.anchor, view.name, view.verdict, view.style, view.headline, view.session)
 
 
 def _attention(record: RunRecord, links: Sequence[LinkView]) -> tuple[LinkView, ...]:

@@ -6,13 +6,15 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from reports.text import plain_spaces
+from reports.text import plain_spaces, shorten
 from reports.view import MeasurementView
 
 _GAP = "  "
 # Narrower than this, columns would be cut to nothing: each measurement then takes a few lines of its own.
 MIN_TABLE_WIDTH = 64
 _MIN_NAME_WIDTH = 16
+MAX_LINES = 12
+"""Lines of one text: an error of a megabyte must not push the verdict out of sight."""
 
 
 def measurement_table(measurements: Sequence[MeasurementView], width: int, indent: str = "") -> list[str]:
@@ -127,8 +129,15 @@ def _details(measurement: MeasurementView, width: int, indent: str, *, cut_name:
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    shown = shorten(text, MAX_LINES * width)
     # textwrap counts characters; wide ones take two columns, so half as many are sure to fit.
-    room = width if display_width(text) <= len(text) else width // 2
+    room = width if display_width(shown) <= len(shown) else width // 2
     return textwrap.wrap(
-        text, room, initial_indent=indent, subsequent_indent=f"{indent}  ", break_on_hyphens=False
+        shown,
+        room,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_on_hyphens=False,
+        max_lines=MAX_LINES,
+        placeholder=" …",
     )

@@ -21,8 +21,8 @@ from reports.digest import (
 )
 from reports.outcomes import STYLES, worst
 from reports.page import conclusion, count_views, meaning_of, stamp_of
-from reports.table import cut, display_width, margin_table, measurement_table, pad
-from reports.text import count, one_line, plain_spaces
+from reports.table import MAX_LINES, cut, display_width, margin_table, measurement_table, pad
+from reports.text import count, one_line, plain_spaces, shorten
 
 DEFAULT_WIDTH = 100
 _VERDICT_WIDTH = len("LAB FAULT")
@@ -164,10 +164,11 @@ def _notes(test: TestRecord) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int, indent: str) -> Iterable[str]:
-    plain = plain_spaces(text)
+    plain = plain_spaces(shorten(text, MAX_LINES * width))
     # textwrap counts characters; wide ones take two columns, so half as many are sure to fit.
     room = max(width if display_width(plain) <= len(plain) else width // 2, _MIN_WIDTH)
-    return (f"{indent}{line}" for line in textwrap.wrap(one_line(plain), room))
+    lines = textwrap.wrap(one_line(plain), room, max_lines=MAX_LINES, placeholder=" …")
+    return (f"{indent}{line}" for line in lines)
 
 
 def _more(amount: int, indent: str = "  ") -> Iterator[str]:

@@ -53,6 +53,7 @@ class RowView:
 
     anchor: str
     test: str
+    session: str
     test_anchor: str
     kind: str
     verdict: str
@@ -120,7 +121,8 @@ class StepView:
 class TestView:
     """One test: what it claims, what was measured, on what evidence. `anchor` is its id on the page.
 
-    `kind` is `claim` or `control`; `tightest` the smallest margin; `defects` those of which it is the witness.
+    `kind` is `claim` or `control`; `tightest` the smallest margin; `defects` those of which it is the witness;
+    `session` the one it is from, where the record joins several.
     """
 
     anchor: str
@@ -134,6 +136,7 @@ class TestView:
     control: str
     defects: tuple[str, ...]
     kind: str
+    session: str
     tightest: str
     fabric: str
     duration: str
@@ -165,6 +168,7 @@ class LinkView:
     verdict: str
     style: str
     headline: str
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +194,42 @@ class FactView:
 
 
 @dataclass(frozen=True, slots=True)
+class StyledView:
+    """A word and the style of its badge."""
+
+    text: str
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceView:
+    """A test that ended differently in several sessions."""
+
+    test: str
+    outcomes: tuple[StyledView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeView:
+    """A measurement whose values differ between sessions, and by which part of the largest."""
+
+    test: str
+    name: str
+    values: tuple[str, ...]
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsView:
+    """Several sessions side by side."""
+
+    names: tuple[str, ...]
+    differing: tuple[DifferenceView, ...]
+    changes: tuple[ChangeView, ...]
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
 class PageView:
     """A whole report."""
 
@@ -208,3 +248,4 @@ class PageView:
     rows: tuple[RowView, ...]
     tests: tuple[TestView, ...]
     defects: str
+    sessions: SessionsView | None

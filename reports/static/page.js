@@ -23,6 +23,16 @@
     if (more) more.querySelector("button").addEventListener("click", () => { wholeTable = true; filter(); });
     for (const heading of document.querySelectorAll("th[data-by]")) setUpHeading(heading);
     filter();
+    prepare([...rows, ...tests]);
+  }
+
+  // The first search must not wait for the texts of thousands of rows: they are taken while the browser is idle.
+  function prepare(items) {
+    const next = (deadline) => {
+      while (items.length && deadline.timeRemaining() > 2) textOf(items.pop());
+      if (items.length) requestIdleCallback(next);
+    };
+    if ("requestIdleCallback" in window) requestIdleCallback(next);
   }
 
   function textOf(item) {
