@@ -86,7 +86,7 @@ def test_two_sessions_are_shown_side_by_side() -> None:
     verdicts = section(whole, "Verdicts that differ")
     assert "| test | old | new |" in verdicts
     assert "| incast stays full \\[8\\] | ❌ FAIL | ✅ PASS |" in verdicts
-    assert "| good | ✅ PASS |   |" in verdicts
+    assert "| good | ✅ PASS | did not run |" in verdicts
     assert "| incast stays full \\[8\\] | goodput | 88.12 Gb/s | 97 Gb/s | 9.2 % |" in section(
         whole, "Values that differ"
     )
