@@ -85,6 +85,8 @@ class Recording:
     def _exit_code(self, code: int | pytest.ExitCode) -> int | pytest.ExitCode:
         """Tell failed products from missing evidence and from broken labs; other codes stay pytest's."""
         counts = self.recorder.counts
+        if code == pytest.ExitCode.OK and self.problem:
+            return EXIT_LAB_FAULT  # everything passed, and what shows it could not be written
         if code != pytest.ExitCode.TESTS_FAILED or self._other_failures:
             return code
         if counts[Outcome.FAIL] or counts[Outcome.ERROR]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness.core import record_files
+from harness.tests.pytest_plugin.conftest import PRELUDE
 from harness.tests.pytest_plugin.one_of_each import EXPECTED, ONE_OF_EACH
+from reports.digest import what_is_missing
+from reports.terminal import TerminalReporter
 
 if TYPE_CHECKING:
     from harness.tests.pytest_plugin.conftest import Lab
@@ -398,3 +402,109 @@ reports.html.HtmlReporter.write = interrupted
     assert "Traceback" not in session.stdout
     assert sorted(path.name for path in session.folder.iterdir()) == ["record.json", "record.jsonl"]
     assert session.record.complete
+
+
+MANY = """
+@pytest.mark.parametrize("n", range(200))
+def test_it(fabric, expect, n):
+    expect("n", n, at_least(0), evidence="x" * 500)
+"""
+
+
+def test_a_full_disk_ends_the_session_and_leaves_what_was_written(lab: Lab) -> None:
+    """A limit on the size of files stands for the disk: the system refuses the same call in the same way."""
+    lab.pytester.makepyfile(test_suite=PRELUDE + MANY)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--fabric",
+        "fake",
+        "--record",
+        "out",
+        "-p",
+        "no:cacheprovider",
+    ]
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+
+    child = subprocess.run(
+        command, cwd=lab.pytester.path, capture_output=True, text=True, check=False, preexec_fn=small_disk
+    )
+    said = child.stdout + child.stderr
+    assert child.returncode == 11
+    assert "LAB FAULT: " in said
+    assert "cannot write the record: File too large" in said
+    assert "INTERNALERROR" not in said
+    assert "Traceback" not in said
+    record = record_files.load(lab.pytester.path / "out/record.jsonl")
+    assert 5 < len(record.tests) < 200
+    assert not record.complete
+    assert "the session did not come to its end" in " ".join(what_is_missing(record))
+    # the page would be larger than the disk: nothing half-written is left, and what there is can be made into one
+    assert sorted(path.name for path in (lab.pytester.path / "out").iterdir()) == ["record.jsonl"]
+    assert f"PASS {len(record.tests)}" in "\n".join(TerminalReporter().lines(record))
+
+
+def test_a_disk_that_is_full_before_the_report_is_written_is_no_success(lab: Lab) -> None:
+    lab.pytester.makepyfile(test_suite=PRELUDE + MANY.replace("200", "30"))
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--fabric",
+        "fake",
+        "--record",
+        "out",
+        "-p",
+        "no:cacheprovider",
+    ]
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    child = subprocess.run(
+        command, cwd=lab.pytester.path, capture_output=True, text=True, check=False, preexec_fn=small_disk
+    )
+    assert "30 passed" in child.stdout
+    assert "problem: cannot write the HTML report: File too large" in child.stdout
+    assert "record: " in child.stdout
+    assert child.returncode == 11
+    assert sorted(path.name for path in (lab.pytester.path / "out").iterdir()) == [
+        "record.json",
+        "record.jsonl",
+    ]
+    assert record_files.load(lab.pytester.path / "out/record.json").complete
+
+
+def test_ctrl_c_with_workers_keeps_what_finished(lab: Lab) -> None:
+    lab.pytester.makepyfile(
+        test_suite=PRELUDE
+        + """
+import time
+
+@pytest.mark.parametrize("n", range(40))
+def test_it(fabric, expect, n):
+    time.sleep(0.3)
+    expect("n", n, at_least(0))
+"""
+    )
+    command = [sys.executable, "-m", "pytest", "--fabric", "fake", "--record", "out", "-n", "2"]
+    child = subprocess.Popen(
+        command, cwd=lab.pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    journal = lab.pytester.path / "out/record.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and journal.read_text().count("\n") >= 4) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: controller and workers
+    said, _ = child.communicate(timeout=60)
+    assert child.returncode == 2
+    record = record_files.load(journal)
+    assert 3 <= len(record.tests) < 40
+    assert not record.complete
+    assert "The session was cut short" in said
+    assert "report: " in said
+    assert "cut short" in (lab.pytester.path / "out/report.html").read_text()
