@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from harness.core.measure import Verdict
+from harness.core.measure import Measurement, Verdict
 from harness.core.record import Outcome, RunRecord, TestRecord
 from reports.measurements import measurement_views, relative_margin, worst_first
 from reports.outcomes import WORST_FIRST
@@ -59,24 +59,33 @@ def headline_of(test: TestRecord) -> str:
 
 
 def nearest_to_limits(record: RunRecord, most: int) -> list[Nearest]:
-    """Measurements of claims by relative margin, the smallest first, up to 100 % of the limit.
+    """Of each claim the measurement with the smallest relative margin; the smallest of all first, up to 100 %.
 
-    Left out are those that no margin can be given for, and negative controls, which fail on purpose.
+    Left out are measurements that no margin can be given for, and negative controls, which fail on purpose.
     """
     found = [
         (margin, test, measurement)
         for test in record.tests
         if not test.negative_control and test.outcome is not Outcome.SKIPPED
-        for measurement in test.measurements
-        if measurement.verdict is not Verdict.INVALID
-        and (margin := relative_margin(measurement)) is not None
-        and margin < 1
+        for margin, measurement in _closest(test)
     ]
     found.sort(key=lambda each: each[0])
     return [
         Nearest(title_of(test), test.outcome, measurement_views([measurement])[0])
         for _, test, measurement in found[:most]
     ]
+
+
+def _closest(test: TestRecord) -> list[tuple[float, Measurement]]:
+    """The one measurement of a test that is closest to its limit; none where nothing has a margin below 100 %."""
+    margins = [
+        (margin, each)
+        for each in test.measurements
+        if each.verdict is not Verdict.INVALID
+        and (margin := relative_margin(each)) is not None
+        and margin < 1
+    ]
+    return sorted(margins, key=lambda each: each[0])[:1]
 
 
 def reasons_of_invalid(test: TestRecord) -> list[str]:

@@ -13,6 +13,7 @@ _GAP = "  "
 # Narrower than this, columns would be cut to nothing: each measurement then takes a few lines of its own.
 MIN_TABLE_WIDTH = 64
 _MIN_NAME_WIDTH = 16
+_READABLE_NAME_WIDTH = 56
 MAX_LINES = 12
 """Lines of one text: an error of a megabyte must not push the verdict out of sight."""
 
@@ -35,9 +36,10 @@ def margin_table(rows: Sequence[tuple[str, str, str, str]], width: int) -> list[
         max((display_width(row[column]) for row in rows), default=0) for column in (0, 2, 3)
     )
     room = width - margin_width - value_width - limit_width - 3 * len(_GAP)
-    if room < _MIN_NAME_WIDTH:
+    longest = max((display_width(row[1]) for row in rows), default=0)
+    if room < min(longest, _READABLE_NAME_WIDTH):
         return [line for row in rows for line in _margin_stacked(row, margin_width, width)]
-    name_width = min(room, max((display_width(row[1]) for row in rows), default=0))
+    name_width = min(room, longest)
     return [
         plain_spaces(
             _GAP.join(

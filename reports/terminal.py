@@ -77,11 +77,10 @@ class TerminalReporter:
         yield from self._sentence(conclusion(record), _COLOURS[style])
 
     def _listed(self, record: RunRecord) -> list[TestRecord]:
-        """All tests of a short session, file by file; of a long one those that did not simply pass."""
-        everything = self.tables or len(record.tests) <= _LIST_ALL_UP_TO
-        tests = [
-            test for test in record.tests if everything or test.outcome not in (Outcome.PASS, Outcome.SKIPPED)
-        ]
+        """Tests file by file: all that ran in a short session, those that did not simply pass in a long one."""
+        short = len(record.tests) <= _LIST_ALL_UP_TO
+        left_out = set() if self.tables else {Outcome.SKIPPED} if short else {Outcome.SKIPPED, Outcome.PASS}
+        tests = [test for test in record.tests if test.outcome not in left_out]
         return sorted(tests, key=lambda test: test.nodeid.partition("::")[0])
 
     def _test(self, test: TestRecord) -> Iterator[str]:
