@@ -23,7 +23,7 @@ STANDARD_OUTPUT = Path("-")
     epilog="""\b
 Examples:
   roce report runs/latest -o report.html
-  roce report runs/latest --format terminal
+  roce report runs/latest
   roce report runs/latest --format md >> "$GITHUB_STEP_SUMMARY"
   roce report runs/latest --format junit -o junit.xml
   roce report runs/latest --format allure -o allure-results
@@ -46,7 +46,8 @@ Several sessions in one report, each under a name of your own:
     "--format",
     "kind",
     default=None,
-    help="html, allure, junit, json, md, bounds, terminal (default: by the end of the file's name, else html).",
+    help="html, allure, junit, json, md, bounds, terminal. Default: by the end of the file's name, else html; "
+    "terminal without a file.",
 )
 def report(records: tuple[str, ...], output: Path, kind: str | None) -> None:
     """Write a report of one or more recorded test sessions.
@@ -69,6 +70,8 @@ def report(records: tuple[str, ...], output: Path, kind: str | None) -> None:
 
 def _kind_of(output: Path) -> str:
     """The format that a name asks for: JUnit and Allure have no ending of their own and are named."""
+    if output == STANDARD_OUTPUT:
+        return "terminal"
     return {".md": "md", ".json": "json", ".txt": "terminal"}.get(output.suffix, "html")
 
 

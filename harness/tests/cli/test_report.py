@@ -47,6 +47,10 @@ def test_without_a_name_it_goes_to_standard_output(roce: Roce, session: Path, ki
     assert "\x1b" not in said.out
 
 
+def test_without_anything_it_is_for_the_terminal(roce: Roce, session: Path) -> None:
+    assert roce("report", session).out == roce("report", session, "--format", "terminal").out
+
+
 def test_a_folder_needs_a_name(roce: Roce, session: Path) -> None:
     said = roce("report", session, "--format", "allure")
     assert said.code == 2
