@@ -5,6 +5,7 @@ import functools
 import http.server
 import io
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -118,6 +119,30 @@ def test_a_session_that_was_cut_short_is_not_green(tmp_path: Path) -> None:
         "INCOMPLETE: session 2026-01-02T03-04-05 was cut short"
     )
     assert "finished=cut short" in (place / "environment.properties").read_text()
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "category"),
+    [
+        ("failed", "FAIL (SIMULATED): outside the limit: INVALID 3", "Limit exceeded"),
+        ("failed", "INVALID: without evidence: FAIL", "Invalid evidence"),
+        ("broken", "LAB FAULT: cable", "Lab fault"),
+        ("broken", "ERROR: TypeError: x", "Error of a test"),
+        ("broken", "INCOMPLETE: the last line is cut", "Incomplete session"),
+        ("skipped", "SKIPPED: expected to fail: known deviation: late", "Known deviation"),
+        ("skipped", "SKIPPED: fabric 'sim' does not offer REAL_VERBS", "Not offered by this fabric"),
+        ("passed", "MARGINAL (SIMULATED): near\nthe limit", "Near the limit"),
+        ("passed", "PASS", None),
+        ("skipped", "SKIPPED: not today", None),
+    ],
+)
+def test_each_message_has_at_most_one_category(status: str, message: str, category: str | None) -> None:
+    found = [
+        rule["name"]
+        for rule in CATEGORIES
+        if status in rule["matchedStatuses"] and re.fullmatch(rule["messageRegex"], message)
+    ]
+    assert found == ([category] if category else [])
 
 
 def test_properties_hold_any_text_in_ascii() -> None:
