@@ -193,7 +193,7 @@ def _chart_ms(page: Page) -> float:
         return 0.0
     took = page.evaluate(
         """() => new Promise((done) => {
-          document.querySelector("form.filter").reset();
+          document.querySelector("form.filter button").click();
           setTimeout(() => {
             const place = [...document.querySelectorAll(".live")].find((each) => !each.dataset.state);
             const started = performance.now();

@@ -49,7 +49,7 @@ def drawing_view(network: NetworkRecord | None) -> DrawingView | None:
         svg=Markup(svg),  # noqa: S704 - draw_use escapes the names
         traffic=traffic,
         links=tuple(_busiest(ways, names)),
-        note=one_line(network.left_out),
+        note=shorten(one_line(network.left_out), 240),
     )
 
 

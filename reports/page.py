@@ -17,6 +17,7 @@ from reports.runs import run_view
 from reports.sessions import sessions_view
 from reports.steps import step_views
 from reports.text import clean, count, duration, one_line, shell_word, shorten
+from reports.trim import trimmed
 from reports.view import CountView, FactView, LinkView, MeasurementView, PageView, RowView, TestView
 
 STAMP = "SIMULATED"
@@ -35,7 +36,7 @@ _UNFOLD_BAD_UP_TO = 12
 # Tests listed first; a session with more of them has its table to sort and filter.
 _MAX_ATTENTION = 30
 # Rows of the table of measurements that are shown at first, and after each search: see `page.js`.
-ROWS_AT_FIRST = 100
+ROWS_AT_FIRST = 60
 # Room for names and texts from elsewhere, in characters; longer ones are cut and say so.
 _NAME_ROOM, _TEXT_ROOM, _MESSAGE_ROOM = 240, 4_000, 20_000
 
@@ -43,7 +44,7 @@ _NAME_ROOM, _TEXT_ROOM, _MESSAGE_ROOM = 240, 4_000, 20_000
 def page_view(record: RunRecord) -> PageView:
     """Build the whole page, file by file."""
     # Workers finish in any order; a reader wants the tests of a file together.
-    record = replace(record, tests=tuple(sorted(record.tests, key=_file_of)))
+    record = replace(record, tests=tuple(trimmed(test) for test in sorted(record.tests, key=_file_of)))
     points = points_for(record)
     tests = tuple(view_of(record, test, number, points) for number, test in enumerate(record.tests, 1))
     tests = _unfolded(record, tests)
@@ -140,7 +141,7 @@ def view_of(record: RunRecord, test: TestRecord, number: int, points: Points | N
         criterion=shorten(_paragraphs(test.docstring), _TEXT_ROOM),
         plan_ids=tuple(shorten(one_line(plan_id), 60) for plan_id in test.plan_ids),
         control=_control(test),
-        defects=tuple(one_line(f"{defect}, by {name}") for defect, name in test.catches),
+        defects=tuple(shorten(one_line(f"{defect}, by {name}"), _NAME_ROOM) for defect, name in test.catches),
         kind="control" if test.negative_control else "claim",
         session=shorten(one_line(test.run), 60),
         tightest=_tightest(test),
@@ -259,17 +260,7 @@ def _measurements(record: RunRecord, test: TestRecord) -> tuple[MeasurementView,
         replace(view, verdict=intended or "FAIL, the defect", style="control")
         if view.style == "fail" and (intended or view.name in caught)
         else view
-        for view in map(_short, measurement_views(test.measurements))
-    )
-
-
-def _short(view: MeasurementView) -> MeasurementView:
-    return replace(
-        view,
-        name=shorten(view.name, _NAME_ROOM),
-        source=shorten(view.source, _TEXT_ROOM),
-        evidence=shorten(view.evidence, _TEXT_ROOM),
-        reason=shorten(view.reason, _TEXT_ROOM),
+        for view in measurement_views(test.measurements)
     )
 
 
@@ -318,9 +309,8 @@ def _defects(record: RunRecord) -> str:
     """What a reader must know of devices that misbehave on purpose: a FAIL here is what the session is for."""
     if not record.defects:
         return ""
-    return (
-        f"Defective on purpose: the devices of this fabric have {', '.join(map(one_line, record.defects))}."
-    )
+    names = shorten(one_line(", ".join(record.defects)), _TEXT_ROOM)
+    return f"Defective on purpose: the devices of this fabric have {names}."
 
 
 def _in_words(stamp: str) -> str:

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   document.documentElement.classList.add("js");
-  const ROWS_AT_FIRST = 100; // as in reports/page.py: more rows at once would make each keystroke wait for the layout
+  const ROWS_AT_FIRST = 60; // as in reports/page.py: more rows at once would make each keystroke wait for the layout
 
   // ---- filter, sort -----------------------------------------------------------------------------------------------
   let rows = [], tests = [], form, body, more, wholeTable = false;
@@ -18,12 +18,18 @@
     tests = [...document.querySelectorAll("article.test")].map((element) => ({ element, text: null }));
     form.hidden = false;
     form.addEventListener("input", () => { wholeTable = false; filter(); });
-    form.addEventListener("reset", () => setTimeout(() => { wholeTable = false; filter(); }));
+    form.querySelector("button").addEventListener("click", () => clear(false));
     form.addEventListener("submit", (event) => event.preventDefault());
     if (more) more.querySelector("button").addEventListener("click", () => { wholeTable = true; filter(); });
     for (const heading of document.querySelectorAll("th[data-by]")) setUpHeading(heading);
     filter();
     prepare([...rows, ...tests]);
+  }
+
+  function clear(all) {
+    form.reset();
+    wholeTable = all;
+    filter();
   }
 
   // The first search must not wait for the texts of thousands of rows: they are taken while the browser is idle.
@@ -56,13 +62,12 @@
     for (const row of rows) {
       const hit = matches(row);
       found += hit;
-      row.element.hidden = !hit || (!wholeTable && found > ROWS_AT_FIRST);
-      row.element.classList.remove("late");
+      hide(row, !hit || (!wholeTable && found > ROWS_AT_FIRST));
     }
     for (const test of tests) {
       const hit = matches(test);
       foundTests += hit;
-      test.element.hidden = !hit;
+      hide(test, !hit);
     }
     form.querySelector("output").textContent =
       `${found} of ${rows.length} measurements, ${foundTests} of ${tests.length} tests`;
@@ -70,6 +75,14 @@
       more.hidden = wholeTable || found <= ROWS_AT_FIRST;
       more.querySelector("button").textContent = `Show all ${found} measurements`;
     }
+  }
+
+  // The browser lays out again what is touched, even where nothing changes: most rows stay as they are.
+  function hide(item, hidden) {
+    if (item.hidden === hidden) return;
+    item.hidden = hidden;
+    item.element.hidden = hidden;
+    item.element.classList.remove("late");
   }
 
   const keys = {
@@ -105,10 +118,8 @@
     try { target = document.getElementById(decodeURIComponent(location.hash.slice(1))); } catch { return; }
     if (!target) return;
     const item = target.closest("tr, article");
-    if (item && (item.hidden || item.matches(".late"))) {
-      form.reset();
-      wholeTable = item.matches("tr");
-      filter();
+    if (item && item.hidden) {
+      clear(item.matches("tr"));
     }
     const fold = target.querySelector(":scope > details");
     if (fold) fold.open = true;

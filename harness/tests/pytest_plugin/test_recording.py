@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import resource
@@ -8,6 +10,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import pytest
@@ -310,11 +313,19 @@ class _Checker(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.attributes: list[tuple[str, str]] = []
-        self.scripts = 0
+        self.scripts: list[str] = []  # those that run: text of another type is data
+        self._in_script = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.scripts += tag == "script"
+        self._in_script = tag == "script" and "type" not in dict(attrs)
         self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            self.scripts.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_script = False
 
 
 HOSTILE = '''
@@ -339,7 +350,11 @@ def test_hostile_text_is_harmless_everywhere(lab: Lab) -> None:
     assert sorted(session.outcomes().values()) == ["ERROR", "FAIL", "LAB FAULT"]
     checker = _Checker()
     checker.feed(session.page)
-    assert checker.scripts == 0
+    own = files("reports").joinpath("static/page.js").read_text("utf-8")
+    assert checker.scripts == [own]
+    policy = next(value for name, value in checker.attributes if name == "content" and "script-src" in value)
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
     assert not any(name.startswith("on") for name, _ in checker.attributes)
     assert "{{ 7*7 }}" in session.page
     assert "\x1b" not in session.page
