@@ -165,10 +165,11 @@ def details_of(test: TestRecord) -> dict[str, Any]:
 
 
 def labels_of(test: TestRecord) -> Iterator[tuple[str, str]]:
-    """Suite by folder, file and class; plan IDs by family; what a reader must not overlook as tags."""
+    """Suite by folder, file and class, as Allure's plugin names them; plan IDs by family; what counts as tags."""
     file, _, inside = test.nodeid.partition("[")[0].partition("::")
     folder, _, module = file.removesuffix(".py").rpartition("/")
-    yield "parentSuite", folder or "suites"
+    if folder:
+        yield "parentSuite", folder.replace("/", ".")
     yield "suite", module
     if "::" in inside:
         yield "subSuite", inside.rpartition("::")[0]

@@ -76,12 +76,10 @@ class AllureBridge:
         ours = allure.result_of(
             self._session(test, result.start), test, allure.Attachments(self._folder, result.uuid)
         )
-        known = {(label.name, label.value) for label in result.labels}
-        result.labels += [
-            model2.Label(**label)
-            for label in ours.pop("labels")
-            if (label["name"], label["value"]) not in known
-        ]
+        # what Allure's plugin has said of suites and language stays; of tags there may be many
+        known = {label.name for label in result.labels} - {"tag"}
+        labels = ours.pop("labels")
+        result.labels += [model2.Label(**label) for label in labels if label["name"] not in known]
         result.parameters = [model2.Parameter(**each) for each in ours.pop("parameters")]
         result.links += [model2.Link(**link) for link in ours.pop("links")]
         result.statusDetails = model2.StatusDetails(**ours.pop("statusDetails"))

@@ -56,7 +56,7 @@ def test_a_result_has_criterion_labels_parameters_steps_and_attachments(tmp_path
     assert result["description"] == "Overload one receiver; the link stays full.\n\nNo frame is dropped."
     labels = {(label["name"], label["value"]) for label in result["labels"]}
     assert {
-        ("parentSuite", "suites/pfc"), ("suite", "test_incast"), ("epic", "PFC"), ("feature", "PFC-07"),
+        ("parentSuite", "suites.pfc"), ("suite", "test_incast"), ("epic", "PFC"), ("feature", "PFC-07"),
         ("feature", "INC-01"), ("plan", "INC-01"), ("tag", "SIMULATED"), ("verdict", "FAIL"),
     } <= labels  # fmt: skip
     assert result["parameters"] == [{"name": "senders", "value": "8"}]
