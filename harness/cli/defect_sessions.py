@@ -30,12 +30,15 @@ SHOWN_LINES = 25
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run: `targets` are folders or files of suites; `folder` gets a folder for each session."""
+    """What to run: `targets` are folders or files of suites; `folder` gets a folder for each session.
+
+    `cases` is what the plugin's option of that name is given where devices have a defect.
+    """
 
     targets: tuple[Path, ...]
     folder: Path
     seed: int
-    quick: bool = False
+    cases: str = "first"
     again: bool = True
 
     def command(self, defect: str | None) -> list[str]:
@@ -52,12 +55,12 @@ class Plan:
         words += ["-m", "not slow and not negative_control", "-p", "no:cacheprovider", "--tb", "short"]
         words += ["--record", str(self.place(defect))]
         if defect is not None:
-            words += ["--defect", defect, *(["--catching"] if self.quick else [])]
+            words += ["--defect", defect, "--cases", self.cases]
         return words
 
     def files(self, defect: str | None) -> tuple[Path, ...]:
-        """Return what pytest is given: the targets, or for a quick session only the files that name the defect."""
-        if not self.quick or defect is None:
+        """Return what pytest is given: the targets, or only the files that name the defect where no other test runs."""
+        if self.cases != "catching" or defect is None:
             return self.targets
         files = (file for target in self.targets for file in sorted(target.rglob("test_*.py")))
         return tuple(file for file in files if f'"{defect}"' in file.read_text(encoding="utf-8"))

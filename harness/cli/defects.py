@@ -38,6 +38,9 @@ Examples:
 @click.option("--list", "listing", is_flag=True, help="Only list the defects.")
 @click.option("--quick", is_flag=True, help="Only the tests that say they catch the defect.")
 @click.option(
+    "--all-cases", is_flag=True, help="All cases of every test, not only the first; takes thrice as long."
+)
+@click.option(
     "--suites",
     "root",
     default="suites",
@@ -59,6 +62,7 @@ def defects(
     chosen: tuple[str, ...],
     listing: bool,
     quick: bool,
+    all_cases: bool,
     root: Path,
     out: Path,
     go_on: bool,
@@ -67,9 +71,10 @@ def defects(
 ) -> int:
     """Run suites on simulated devices with defects and print the matrix of defects and tests.
 
-    First the suites run on healthy devices, where everything must pass; then once for each defect. A defect is caught
-    when a test that names it (marker `catches`) fails by the measurement it names. A test that no defect makes fail is
-    unproven. Negative controls are left out: they are broken on purpose already.
+    First the suites run on healthy devices, where everything must pass; then once for each defect: the first case of
+    each test, and all cases of those that say they catch it. A defect is caught when a test that names it (marker
+    `catches`) fails by the measurement it names. A test that no defect makes fail is unproven. Negative controls are
+    left out: they are broken on purpose already.
 
     Exit code 1 when a defect is not caught (by all suites), a test is unproven (by all defects), a marker says what is
     not so, or something is wrong without any defect.
@@ -86,7 +91,8 @@ def defects(
         return _list(known)
     check_names(program, chosen)
     wanted = [defect for defect in known if not chosen or defect.name in chosen]
-    plan = Plan(_targets(root, families), out, seed, quick=quick, again=not go_on)
+    cases = "catching" if quick else "all" if all_cases else "first"
+    plan = Plan(_targets(root, families), out, seed, cases=cases, again=not go_on)
     names = [*([] if quick else [None]), *(defect.name for defect in wanted)]
     records = Sessions(plan, jobs, _reporter(len(names))).run(names)
     matrix = _matrix(wanted, records, partial=quick or bool(chosen))

@@ -68,15 +68,27 @@ def fabric_of(item: pytest.Item) -> Fabric:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse markers that would silently do nothing, all mistakes in one usage error; keep what --catching asks for."""
+    """Refuse markers that would silently do nothing, all mistakes in one usage error; keep what --cases asks for."""
     mistakes = [f"{item.nodeid}: {mistake}" for item in items for mistake in _mistakes(item)]
     if mistakes:
         raise pytest.UsageError(*mistakes)
-    if config.getoption("--catching"):
-        wanted = set(config.stash[SETTINGS].defects)
-        kept = [item for item in items if wanted.intersection(name for name, _ in catches_of(item))]
-        config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
+    kept = list(_chosen(items, config.getoption("--cases"), set(config.stash[SETTINGS].defects)))
+    if len(kept) < len(items):
+        chosen = set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = kept
+
+
+def _chosen(items: list[pytest.Item], cases: str, defects: set[str]) -> Generator[pytest.Item]:
+    """Cases to run: those that say they catch an active defect; with "first" also the first one of each test."""
+    seen: set[str] = set()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        first = test not in seen
+        seen.add(test)
+        catching = defects.intersection(name for name, _ in catches_of(item))
+        if cases == "all" or catching or (cases == "first" and first):
+            yield item
 
 
 def _mistakes(item: pytest.Item) -> Generator[str]:

@@ -60,9 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a defect of the simulated devices, to see which tests notice it (roce defects --list names them)",
     )
     add(
-        "--catching",
-        action="store_true",
-        help="run only the tests that say they catch a defect of --defect",
+        "--cases",
+        choices=("all", "first", "catching"),
+        default="all",
+        help="which cases of tests run: all; the first of each test and all that say they catch a defect of --defect; "
+        "only the latter",
     )
     add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
     add(
