@@ -114,10 +114,7 @@ def _head(record: RunRecord) -> list[str]:
 def _bad(record: RunRecord) -> list[str]:
     """What failed, with the value that decides; INVALID has a table of its own."""
     bad = [test for test in needing_a_person(record) if test.outcome is not Outcome.INVALID]
-    cells = [
-        [_verdict(test), cell(title_of(test)), *_decisive(test), cell(headline_of(test))]
-        for test in bad[:MAX_ROWS]
-    ]
+    cells = [[_verdict(test), cell(title_of(test)), *_decisive(test), _why(test)] for test in bad[:MAX_ROWS]]
     return _table(["verdict", "test", "value", "limit", "why"], cells, len(bad)) if bad else []
 
 
@@ -141,6 +138,13 @@ def _decisive(test: TestRecord) -> tuple[str, str]:
     values = [f"{view.name} {view.value}" for view in views]
     margins = [f"{view.limit} ({view.margin})" if view.margin else view.limit for view in views]
     return _lines(values), _lines(margins)
+
+
+def _why(test: TestRecord) -> str:
+    """Where the limits that decide are from, which value and limit do not say; without such, what the test says."""
+    decisive = [each for each in test.measurements if each.verdict is test.outcome.verdict]
+    sources = dict.fromkeys(f"limit from {each.source}" for each in decisive if each.source)
+    return _lines(list(sources)) if decisive else cell(headline_of(test))
 
 
 def _nearest(record: RunRecord) -> list[str]:

@@ -33,9 +33,11 @@ def test_it_says_first_what_it_is_and_how_it_ended() -> None:
 
 def test_each_verdict_has_its_table_with_value_and_limit() -> None:
     whole = text(sample.record())
-    assert "❌ FAIL | incast stays full \\[8\\] | goodput 88.12 Gb/s | ≥ 95 Gb/s (-7.2 %)" in section(
-        whole, "Needs a person"
-    )
+    assert (
+        "❌ FAIL | incast stays full \\[8\\] | goodput 88.12 Gb/s | ≥ 95 Gb/s (-7.2 %) | "
+        "limit from max-min share at line rate |"
+    ) in section(whole, "Needs a person")
+    assert "🔧 LAB FAULT | fault |   |   | SimError: cable |" in section(whole, "Needs a person")
     assert "🟣 INVALID | gone | CNPs handled: no data: no such counter here" in section(
         whole, "Without evidence"
     )
