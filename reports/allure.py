@@ -200,7 +200,7 @@ def parameters_of(test: TestRecord) -> Iterator[tuple[str, str]]:
 
 def steps_of(record: RunRecord, test: TestRecord, attachments: Attachments) -> list[dict[str, Any]]:
     """Phases with their durations, each run with scenario and series, each measurement against its limit."""
-    start = _start(record)
+    start = _start_of(record, test)
     steps = [_phase(test, "setup", "set up", start)] if "setup" in test.durations_s else []
     at = start + round(1000 * test.durations_s.get("setup", 0))
     for run in test.runs:
@@ -313,15 +313,24 @@ def _environment(record: RunRecord) -> dict[str, str]:
 
 
 def _times(record: RunRecord, test: TestRecord) -> dict[str, int]:
-    """A record has durations of tests and the start of their session; every test is shown from there."""
-    start = _start(record.session_of(test))
+    start = _start_of(record, test)
     return {"start": start, "stop": start + round(1000 * sum(test.durations_s.values()))}
 
 
+def _start_of(record: RunRecord, test: TestRecord) -> int:
+    """When a test began; an old record does not say, and then it is shown from the start of its session."""
+    return _milliseconds(test.started) or _start(record.session_of(test))
+
+
 def _start(record: RunRecord) -> int:
+    return _milliseconds(record.started)
+
+
+def _milliseconds(moment: str) -> int:
+    """Time since 1970; 0 for what is no time."""
     try:
-        return round(1000 * datetime.fromisoformat(record.started).timestamp())
-    except ValueError:
+        return round(1000 * datetime.fromisoformat(moment).timestamp())
+    except (ValueError, OverflowError):
         return 0
 
 

@@ -16,12 +16,16 @@ MAX_REASONS = 3
 
 
 def plan_views(pairs: Iterable[Found]) -> tuple[PlanView, ...]:
-    """One row an ID: SKIPPED only where no test of it ran; controls count as the tests that they are."""
+    """One row an ID that some test claims: SKIPPED only where no claim ran. Negative controls prove, and cover none."""
     by_id: dict[str, list[Found]] = {}
     for test, link in pairs:
         for plan_id in test.plan_ids:
             by_id.setdefault(shorten(one_line(plan_id), 60), []).append((test, link))
-    return tuple(_row(plan_id, found) for plan_id, found in sorted(by_id.items()))
+    return tuple(_row(plan_id, found) for plan_id, found in sorted(by_id.items()) if _claims(found))
+
+
+def _claims(found: Sequence[Found]) -> list[TestRecord]:
+    return [test for test, _ in found if not test.negative_control]
 
 
 def summary_of(rows: Sequence[PlanView]) -> str:
@@ -34,21 +38,30 @@ def summary_of(rows: Sequence[PlanView]) -> str:
 
 
 def _row(plan_id: str, found: Sequence[Found]) -> PlanView:
-    ran = [test.outcome for test, _ in found if test.outcome is not Outcome.SKIPPED]
+    claims = _claims(found)
+    ran = [test.outcome for test in claims if test.outcome is not Outcome.SKIPPED]
     verdict = worst(ran) if ran else Outcome.SKIPPED
-    return PlanView(plan_id, verdict.value, STYLES[verdict], _cases(found), _skipped(found))
+    notes = (_skipped(claims), _blind([test for test, _ in found if test.negative_control]))
+    note = ". ".join(text for text in notes if text)
+    return PlanView(plan_id, verdict.value, STYLES[verdict], _cases(found), note)
 
 
-def _skipped(found: Sequence[Found]) -> str:
-    skipped = [test for test, _ in found if test.outcome is Outcome.SKIPPED]
+def _skipped(claims: Sequence[TestRecord]) -> str:
+    skipped = [test for test in claims if test.outcome is Outcome.SKIPPED]
     if not skipped:
         return ""
     reasons = list(
         dict.fromkeys(shorten(one_line(test.skipped or "no reason is known"), 300) for test in skipped)
     )
     more = f"; {len(reasons) - MAX_REASONS} more reasons" if len(reasons) > MAX_REASONS else ""
-    how_many = f"{len(skipped)} of {count(len(found), 'test')} skipped"
+    how_many = f"{len(skipped)} of {count(len(claims), 'test')} skipped"
     return f"{how_many}: {'; '.join(reasons[:MAX_REASONS])}{more}"
+
+
+def _blind(controls: Sequence[TestRecord]) -> str:
+    """Controls that did not see their fault: what the tests beside them claim is not proven."""
+    bad = [test for test in controls if test.outcome not in (Outcome.PASS, Outcome.SKIPPED)]
+    return f"{len(bad)} of {count(len(controls), 'negative control')} did not see the fault" if bad else ""
 
 
 def _cases(found: Sequence[Found]) -> tuple[LinkView, ...]:

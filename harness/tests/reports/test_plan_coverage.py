@@ -43,3 +43,16 @@ def test_a_case_has_the_verdict_of_the_tests_that_ran(outcomes, verdict) -> None
 def test_what_was_skipped_is_told_with_the_capability_that_is_missing() -> None:
     assert plan_of("PASS", "SKIPPED", "SKIPPED")[0].note == f"2 of 3 tests skipped: {LACKS}"
     assert plan_of("PASS", "PASS")[0].note == ""
+
+
+def test_a_negative_control_covers_nothing_and_is_told_of_when_it_is_blind() -> None:
+    good, control = sample.record().tests[1], sample.record().tests[4]
+    alone = replace(control, plan_ids=("X-2",))
+    for outcome, note in (("PASS", ""), ("FAIL", "1 of 1 negative control did not see the fault")):
+        tests = (
+            replace(good, plan_ids=("X-1",)),
+            replace(control, plan_ids=("X-1",), outcome=Outcome[outcome]),
+            alone,
+        )
+        (row,) = page_view(sample.record(tests=tests)).plan
+        assert (row.plan_id, row.verdict, row.note, len(row.tests)) == ("X-1", "PASS", note, 2)
