@@ -183,6 +183,7 @@ class TestRecord:
         message: what people should read first, "" when there is nothing to say.
         evidence: what was tried to show that the test passes on evidence only (`--prove-evidence`).
         run: which of the runs in `RunRecord.joined` it is from; "" in the record of one session.
+        started: when its set-up began, ISO 8601 with a time zone; "" when its process left no word.
     """
 
     __test__ = False  # pytest collects classes called Test…
@@ -205,6 +206,7 @@ class TestRecord:
     topology: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
+    started: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for JSON."""

@@ -5,7 +5,6 @@ The parts are those that `roce report --format allure` makes from a record (`rep
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +72,7 @@ class AllureBridge:
     def _complete(self, result: Any, test: TestRecord) -> None:
         from allure_commons import model2  # noqa: PLC0415 - optional: present when its plugin is
 
-        ours = allure.result_of(
-            self._session(test, result.start), test, allure.Attachments(self._folder, result.uuid)
-        )
+        ours = allure.result_of(self._session(test), test, allure.Attachments(self._folder, result.uuid))
         # what Allure's plugin has said of suites and language stays; of tags there may be many
         known = {label.name for label in result.labels} - {"tag"}
         labels = ours.pop("labels")
@@ -89,13 +86,12 @@ class AllureBridge:
         for name in ours.keys() - set(_ALLURES_OWN):
             setattr(result, name, ours[name])
 
-    def _session(self, test: TestRecord, start_ms: int) -> RunRecord:
-        """What is known of a session while it runs; its start is that of the test, whose body began at `start_ms`."""
+    def _session(self, test: TestRecord) -> RunRecord:
+        """What is known of a session while it runs."""
         settings = self._config.stash[SETTINGS]
-        start = datetime.fromtimestamp(start_ms / 1000 - test.durations_s.get("setup", 0), UTC)
         return RunRecord(
             run_id=settings.folder.name,
-            started=start.isoformat(timespec="milliseconds"),
+            started=test.started,
             fabric=settings.fabric,
             simulated=test.simulated,
             topology=settings.topology,

@@ -87,6 +87,7 @@ def finished_test(item: pytest.Item, journal: Journal) -> Finished:
         simulated=journal.simulated,
         topology=topology_of(item),
         evidence=journal.evidence,
+        started=journal.started,
     )
     return Finished(_encodable(test), journal.versions)
 

@@ -50,6 +50,7 @@ def test_the_record_says_what_was_tested_with_what(lab: Lab) -> None:
     assert good.docstring == "All is well."
     assert good.simulated
     assert set(good.durations_s) == {"setup", "call", "teardown"}
+    assert record.started <= good.started <= record.finished
     assert record_files.load(session.folder / "record.json") == record
 
 

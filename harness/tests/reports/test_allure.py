@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,15 @@ def test_histories_are_of_tests_and_not_of_runs(tmp_path: Path) -> None:
     later = results(folder(sample.record(run_id="later", seed=5), tmp_path / "2"))["good"]
     assert first["historyId"] == later["historyId"]
     assert first["uuid"] != later["uuid"]
+
+
+def test_a_test_begins_when_it_did_or_with_its_session(tmp_path: Path) -> None:
+    good = sample.record().tests[1]
+    later = replace(good, nodeid="a.py::test_later", started="2026-01-02T03:05:00+00:00")
+    found = results(folder(sample.record(tests=(good, later)), tmp_path))
+    assert found["later"]["start"] - found["good"]["start"] == 55_000
+    assert found["later"]["steps"][0]["start"] == found["later"]["start"]
+    assert found["later"]["stop"] - found["later"]["start"] == 1300
 
 
 def test_two_sessions_are_parameters_and_no_retries(tmp_path: Path) -> None:
