@@ -52,7 +52,16 @@ class Plan:
             str(self.seed),
             "-q",
         ]
-        words += ["-m", "not slow and not negative_control", "-p", "no:cacheprovider", "--tb", "short"]
+        words += [
+            "-m",
+            "not slow and not negative_control",
+            "-p",
+            "no:cacheprovider",
+            "--tb",
+            "short",
+            "--html",
+            "none",
+        ]
         words += ["--record", str(self.place(defect))]
         if defect is not None:
             words += ["--defect", defect, "--cases", self.cases]

@@ -34,6 +34,7 @@ _MARKERS = (
 _MAX_SEED = 2**63 - 1
 # A name of our own, so that the value of pytest-html's option of the same spelling is never read.
 _HTML = "fabric_report_html"
+_NO_PAGE = "none"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -91,7 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             dest=_HTML,
             default=None,
             metavar="PATH",
-            help="where the HTML page goes (default: report.html in --record)",
+            help="where the HTML page goes (default: report.html in --record); none: no page",
         )
     except ValueError:
         # pytest-html owns this option where it is installed; our page then stays beside the record.
@@ -119,7 +120,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--i-own-this-fabric"):
         os.environ[MAY_DISTURB] = "1"  # workers of pytest-xdist inherit it
     _check_writable("--record", settings.folder)
-    _check_writable("--html", settings.html)
+    if settings.html is not None:
+        _check_writable("--html", settings.html)
     config.stash[SETTINGS] = settings
     config.stash[POOL] = FabricPool(settings)
 
@@ -152,10 +154,17 @@ def _settings(config: pytest.Config) -> Settings:
         site=site,
         seed=config.getoption("--seed"),
         folder=folder,
-        html=Path(config.invocation_params.dir, html) if html else folder / "report.html",
+        html=_page(config, html, folder),
         latest=latest,
         defects=tuple(config.getoption("--defect")),
     )
+
+
+def _page(config: pytest.Config, given: str | None, folder: Path) -> Path | None:
+    """The place of the page, None where none is wanted."""
+    if given == _NO_PAGE:
+        return None
+    return Path(config.invocation_params.dir, given) if given else folder / "report.html"
 
 
 def _folder(config: pytest.Config) -> tuple[Path, Path | None]:

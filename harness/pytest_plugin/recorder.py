@@ -71,9 +71,11 @@ class Recorder:
         evidence = summed([test.evidence for test in record.tests])
         return replace(record, simulated=simulated, versions=self._versions, evidence=evidence)
 
-    def write_documents(self, record: RunRecord) -> Path:
-        """Write the record as one document and as a page; return the path of the page."""
+    def write_documents(self, record: RunRecord) -> Path | None:
+        """Write the record as one document and as a page; return the path of the page, None without one."""
         record_files.save(record, self._settings.folder / DOCUMENT_FILE)
+        if self._settings.html is None:
+            return None
         return write_report(HtmlReporter(), record, self._settings.html)
 
     def _header(self) -> RunRecord:

@@ -15,7 +15,8 @@ class Settings:
     """Options of one session.
 
     `fabric` names a module of `harness.bindings`; `topology` is the one for tests without a `topology` marker; `folder`
-    is where the record goes (made when the first test of a fabric finishes) and `html` where the page goes; `defects`
+    is where the record goes (made when the first test of a fabric finishes) and `html` where the page goes (None: no
+    page); `defects`
     are those that the devices of a simulated fabric have.
     """
 
@@ -24,6 +25,6 @@ class Settings:
     site: Path | None
     seed: int
     folder: Path
-    html: Path
+    html: Path | None
     latest: Path | None
     defects: tuple[str, ...] = ()

@@ -73,7 +73,11 @@ def test_a_defect_is_caught_by_the_test_that_names_it(roce: Roce, suites: Path) 
         matrix["defects"][0]["cells"]["suites/ecn/test_marks.py::test_a_long_queue_is_marked"]["failed"] == 2
     )
     assert {file.suffix for file in (suites / "found").glob("matrix.*")} == {".json", ".html", ".txt", ".md"}
-    assert "marking_off" in (suites / "found" / "marking_off" / "report.html").read_text()
+    assert roce("report", "found/marking_off", "-o", "one.html").code == 0
+    assert (
+        "Defective on purpose: the devices of this fabric have marking_off"
+        in (suites / "one.html").read_text()
+    )
 
 
 def test_a_marker_that_says_what_is_not_so_fails_the_command(roce: Roce, suites: Path) -> None:
