@@ -51,7 +51,9 @@ class Points:
 
 def points_for(record: RunRecord) -> Points:
     """Share the room of a page between all lines of its runs."""
-    lines = sum(len(table.columns) for test in record.tests for run in test.runs for table in run.series)
+    tables = [table for test in record.tests for run in test.runs for table in run.series]
+    # A line that is zero throughout is told and not drawn.
+    lines = sum(any(column) for table in tables for column in table.values)
     if not lines:
         return Points()
     return Points(

@@ -164,7 +164,16 @@ def _event_lines(scenario: Scenario) -> list[str]:
 
 def _event_line(fields: Mapping[str, object]) -> str:
     at, *rest = fields.items()
-    return f"{at[1]}: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in rest)
+    return f"{at[1]}: {_words(dict(rest))}"
+
+
+def _words(value: object) -> str:
+    """Nested plain data on one line, as people say it: `qos change h2, nic cc algorithm none`."""
+    if isinstance(value, dict):
+        return ", ".join(f"{str(key).replace('_', ' ')} {_words(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return " and ".join(_words(item) for item in value)
+    return str(value)
 
 
 def _figures(result: RunResult) -> tuple[Figure, ...]:

@@ -234,7 +234,11 @@
       y = bottom - GAP / inside;
     });
     made.xaxis.anchor = `y${row(data.panels.length - 1)}`;
-    for (const event of data.events) moment(made, event);
+    const together = new Map(); // events at one time share a mark
+    for (const event of data.events) together.set(event.at, [...(together.get(event.at) ?? []), event]);
+    for (const [at, events] of together) {
+      moment(made, { at, n: events.map((event) => event.n).join(", "), text: events.map((event) => `${event.n}: ${event.text}`).join("\n") });
+    }
     return made;
   }
 
@@ -268,7 +272,7 @@
     const color = colour("fault");
     made.shapes.push({ type: "line", xref: "x", x0: event.at, x1: event.at, yref: "paper", y0: 0, y1: 1, line: { color, width: 1.2, dash: "dot" } });
     made.annotations.push({
-      text: `<b>${plain(event.n)}</b>`, hovertext: plain(event.text), showarrow: false, xref: "x", x: event.at, yref: "paper", y: 1, yanchor: "bottom",
+      text: `<b>${plain(event.n)}</b>`, hovertext: plain(event.text).replaceAll("\n", "<br>"), showarrow: false, xref: "x", x: event.at, yref: "paper", y: 1, yanchor: "bottom",
       yshift: 28, font: { size: 11, color: colour("paper") }, bgcolor: color, borderpad: 2,
     });
   }

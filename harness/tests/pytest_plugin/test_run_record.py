@@ -15,6 +15,7 @@ from harness import (
     LinkUp,
     Pfc,
     Qos,
+    QosChange,
     RunResult,
     Scenario,
     Topology,
@@ -184,3 +185,9 @@ def test_a_huge_network_is_told_and_not_kept() -> None:
     assert network.links == ()
     assert network.left_out == "1 hosts and 601 links are too many to draw"
     assert network_of(RunResult({}, {"format": 1})) is None
+
+
+def test_an_event_with_nested_settings_is_told_in_words() -> None:
+    events = [QosChange(5 * US, "h2", nic={"cc": {"algorithm": "none"}})]
+    run = failed_run(PLACE, Scenario(Incast(2, size=MB), events=events), HarnessError("x"), 0.1)
+    assert run.events == ("5us: qos change h2, nic cc algorithm none",)
