@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core import record_files
@@ -95,7 +95,7 @@ class Sessions:
         self._ended = False
 
     def run(self, defects: Sequence[str | None]) -> dict[str | None, RunRecord | None]:
-        """Return the record of each session; None where no test ran.
+        """Return the record of each session without its runs and their series; None where no test ran.
 
         Raises:
             EngineError: pytest did not run the tests (a broken suite, a wrong option); its last words are in it.
@@ -117,6 +117,8 @@ class Sessions:
         record = self._kept(defect)
         if record is None:
             record = self._fresh(defect)
+        if record is not None:
+            record = _without_runs(record)
         self._done(defect, record, time.monotonic() - started)
         return record
 
@@ -177,3 +179,8 @@ class Sessions:
                 except subprocess.TimeoutExpired:
                     child.kill()
             raise
+
+
+def _without_runs(record: RunRecord) -> RunRecord:
+    """Keep what a matrix needs: the series of sixty sessions would fill the memory."""
+    return replace(record, tests=tuple(replace(test, runs=()) for test in record.tests))
