@@ -19,8 +19,9 @@ from reports.digest import (
     views_of,
     what_is_missing,
 )
+from reports.joined import differing
 from reports.outcomes import STYLES, worst
-from reports.page import conclusion, count_views, meaning_of, stamp_of
+from reports.page import conclusion, count_views, meaning_of, name_of, stamp_of
 from reports.table import MAX_LINES, cut, display_width, margin_table, measurement_table, pad
 from reports.text import count, one_line, plain_spaces, shorten
 
@@ -30,7 +31,7 @@ _INDENT = " " * (_VERDICT_WIDTH + 2)
 _MIN_WIDTH = 20
 # Two screens; more lines would push what matters out of sight.
 _LIST_ALL_UP_TO = 50
-_MARGINS, _INVALID, _REASONS, _SKIPPED = 10, 20, 5, 5
+_MARGINS, _DIFFERING, _INVALID, _REASONS, _SKIPPED = 10, 20, 20, 5, 5
 
 # SGR colour numbers by the style of a verdict.
 _COLOURS = {"pass": 32, "marginal": 33, "fail": 31, "invalid": 35, "fault": 31, "error": 31, "skipped": 36}
@@ -64,6 +65,7 @@ class TerminalReporter:
             yield from self._sentence(f"! {reason}", _WARNING)
         for test in self._listed(record):
             yield from self._test(test)
+        yield from self._differing(record)
         yield from self._margins(record)
         yield from self._invalid(record)
         yield from self._skipped(record)
@@ -78,8 +80,8 @@ class TerminalReporter:
 
     def _listed(self, record: RunRecord) -> list[TestRecord]:
         """Tests file by file: all that ran in a short session, those that did not simply pass in a long one."""
-        short = len(record.tests) <= _LIST_ALL_UP_TO
-        left_out = set() if self.tables else {Outcome.SKIPPED} if short else {Outcome.SKIPPED, Outcome.PASS}
+        everything = self.tables or len(record.tests) <= _LIST_ALL_UP_TO
+        left_out = {Outcome.SKIPPED} if everything else {Outcome.SKIPPED, Outcome.PASS}
         tests = [test for test in record.tests if test.outcome not in left_out]
         return sorted(tests, key=lambda test: test.nodeid.partition("::")[0])
 
@@ -91,6 +93,20 @@ class TerminalReporter:
             yield from _wrapped(headline_of(test), room, _INDENT)
         if self.tables:
             yield from measurement_table(views_of(test), self.width, _INDENT)
+
+    def _differing(self, record: RunRecord) -> Iterator[str]:
+        """Of several sessions the tests that did not end the same way in all of them."""
+        rows = differing(record) if record.joined else []
+        if not rows:
+            return
+        yield from self._title(
+            f"verdicts that differ: {', '.join(one_line(run.run_id) for run in record.joined)}"
+        )
+        for row in rows[:_DIFFERING]:
+            ends = ", ".join("did not run" if test is None else test.outcome.value for test in row.tests)
+            name = name_of(next(test for test in row.tests if test is not None))
+            yield cut(f"  {ends}: {name}", self.width)
+        yield from _more(len(rows) - _DIFFERING)
 
     def _margins(self, record: RunRecord) -> Iterator[str]:
         """Where the whole session came closest to its limits, or went beyond them."""
@@ -130,7 +146,7 @@ class TerminalReporter:
 
     def _title(self, text: str) -> Iterator[str]:
         yield ""
-        yield self._paint(text, _BOLD)
+        yield self._paint(cut(text, self.width), _BOLD)
 
     def _sentence(self, text: str, sgr: int | None) -> Iterator[str]:
         for line in _wrapped(text, self.width, ""):
@@ -158,8 +174,6 @@ def _notes(test: TestRecord) -> Iterator[str]:
             margin = f", {nearest.margin}" if nearest.margin else ""
             yield f"{nearest.name} {nearest.value} ({nearest.limit}{margin})"
             yield f"{nearest.name} {nearest.margin}"
-    elif test.outcome is Outcome.SKIPPED:
-        yield one_line(test.skipped or test.message)
 
 
 def _wrapped(text: str, width: int, indent: str) -> Iterable[str]:

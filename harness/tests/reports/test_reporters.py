@@ -144,6 +144,19 @@ def test_many_reasons_are_counted_and_not_all_printed() -> None:
     assert "  and 10 more\n" in text
 
 
+def test_several_sessions_say_where_they_differ() -> None:
+    bad, good, *_ = sample.record().tests
+    healed = replace(bad, outcome=good.outcome)
+    record = join([("old", sample.record(tests=(bad, good))), ("new", sample.record(tests=(healed,)))])
+    lines = list(TerminalReporter(tables=False).lines(record))
+    start = lines.index("verdicts that differ: old, new")
+    assert lines[start + 1 : start + 4] == [
+        "  FAIL, PASS: incast stays full [8]",
+        "  PASS, did not run: good",
+        "",
+    ]
+
+
 def test_a_terminal_says_what_is_missing() -> None:
     text = "\n".join(
         TerminalReporter().lines(sample.record(finished=None, problems=("the last line is cut",)))
