@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Runs without a person in front of it are quiet about what pip could be upgraded to.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-python test-native test-suites lab lab-faults check check-python check-native bench clean
+.PHONY: help setup demo test test-python test-native test-suites test-defects pages lab lab-faults check check-python check-native bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -45,7 +45,7 @@ demo: $(STAMP) ## validate a simulated fabric and write an HTML report
 	@$(PY) -m pytest suites -n $(JOBS) -m "not slow"
 	@echo "report: $(CURDIR)/runs/latest/report.html"
 
-test: test-native test-suites test-python ## unit tests, native tests under sanitizers, the quick suites
+test: test-native test-suites test-defects test-python ## unit tests, native tests under sanitizers, the quick suites, defects that they must notice
 
 test-python: $(STAMP)
 	@echo "== harness/tests"
@@ -57,7 +57,19 @@ test-native: $(STAMP)
 
 test-suites: $(STAMP)
 	@echo "== suites on the simulated fabric"
-	@$(PY) -m pytest suites -n $(JOBS) -m "not slow"
+	@$(PY) -m pytest suites -n $(JOBS) -m "not slow" --record build/suites
+	@roce report build/suites --format bounds -o build/bounds.md >/dev/null
+	@diff -u docs/bounds.md build/bounds.md >build/bounds.diff || { head -n 40 build/bounds.diff; echo "docs/bounds.md is not current: make pages"; exit 1; }
+
+test-defects: $(STAMP)
+	@echo "== defects of simulated devices, each before the tests that say they catch it"
+	@roce defects --quick --jobs $(JOBS) --out build/defects
+
+pages: $(STAMP) ## write the pages that come from tests: plan, bounds, defects (some minutes)
+	@$(PY) -m suites.plan_index
+	@$(PY) -m pytest suites -n $(JOBS) -m "not slow" -q --record build/suites
+	@roce report build/suites --format bounds -o docs/bounds.md
+	@roce defects --jobs $(JOBS) --out build/matrix && cp build/matrix/matrix.md docs/defects.md
 
 lab: $(STAMP) ## the suites on virtual machines with Soft-RoCE: real verbs, real SSH
 	@roce lab build
@@ -81,8 +93,11 @@ check-native: $(STAMP)
 	@echo "== fuzzing the job parser for a moment"
 	@bash .ci/native fuzz
 
-bench: $(STAMP) ## speed and memory of roce-sim beside the published figures of ns-3 and htsim
+bench: $(STAMP) ## speed of roce-sim beside published figures; verdicts in several ways and seeds; the page of a big session; defects
 	@$(PY) -m bench $(BENCH_ARGS)
+	@$(PY) -m bench verdicts --workers $(JOBS)
+	@$(PY) -m bench report
+	@roce defects --jobs $(JOBS)
 
 clean: ## remove .venv, builds and results
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov allure-results
