@@ -153,7 +153,7 @@ def _row(defect: Defect, record: RunRecord) -> Row:
     promises = [
         (name, measurement)
         for name, cases in by_test.items()
-        for promised, measurement in cases[0].catches
+        for promised, measurement in dict.fromkeys(promise for case in cases for promise in case.catches)
         if promised == defect.name
     ]
     kept = [promise for promise in promises if promise[1] in sights[promise[0]].measurements]

@@ -95,6 +95,14 @@ def test_a_defect_that_fails_another_measurement_is_not_caught() -> None:
     assert f"not as declared: {MARKS} says to catch marking_off by 'marks missing'" in verdict_lines(matrix)
 
 
+def test_one_case_may_promise_what_the_others_do_not() -> None:
+    cases = session(
+        case(MARKS, Outcome.PASS, parameter="2", marks_missing=0),
+        case(MARKS, Outcome.FAIL, CATCHES, parameter="4", marks_missing=7),
+    )
+    assert matrix_of(None, [(OFF, cases)]).rows[0].witnesses == ((MARKS, "marks missing"),)
+
+
 def test_a_test_that_no_defect_fails_is_unproven() -> None:
     matrix = matrix_of(HEALTHY, [(OFF, MARKING_OFF)])
     assert matrix.unproven == (FILLS,)
