@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from harness.bindings.sim import known_defects
+from reports.bounds import NO_SOURCE
+
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="needs the source tree")
@@ -100,6 +103,21 @@ def test_every_command_is_documented() -> None:
     page = text("docs/cli.md")
 
     assert [name for name in cli.commands if f"`roce {name}" not in page] == []
+
+
+def test_every_bound_has_a_source() -> None:
+    page = text("docs/bounds.md")
+
+    assert page.count("\n| test_") > 500
+    assert [line for line in page.splitlines() if NO_SOURCE in line] == []
+
+
+def test_the_page_of_defects_names_every_defect_and_no_test_is_unproven() -> None:
+    page = text("docs/defects.md")
+    rows = re.findall(r"^\| `([a-z_0-9]+)` \|", page, re.MULTILINE)
+
+    assert rows == known_defects()
+    assert [line for line in page.splitlines() if "**no" in line] == []
 
 
 @pytest.mark.parametrize(
