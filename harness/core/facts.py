@@ -23,6 +23,9 @@ DATA_SENDER, DATA_RECEIVER = "data_src", "data_dst"
 RESPONDED = ("read", "atomic", "compare_swap", "fetch_add")
 """Verbs whose data comes as a response."""
 
+LARGEST_PACKET = 9000
+"""Bytes: a packet may be counted at the very time of a sample."""
+
 DRAIN_SAMPLES = 3
 """Samples that a queue must take to drain before one of them surely sees it."""
 
@@ -159,6 +162,18 @@ class Facts:
         return any(event.get("action") in actions for event in self._events)
 
     @cached_property
+    def repeats_selectively(self) -> bool:
+        """Whether a host keeps packets that come after a gap."""
+        blocks = (self._job, *(self._job.get("nodes") or ()), *self._events)
+        return any((block.get("nic") or {}).get("loss_recovery") == "selective_repeat" for block in blocks)
+
+    @cached_property
+    def _starts_over(self) -> bool:
+        """Whether a host takes a message from its start again, and forgets what it had of it."""
+        blocks = (self._job, *(self._job.get("nodes") or ()), *self._events)
+        return any((block.get("nic") or {}).get("loss_recovery") == "go_back_0" for block in blocks)
+
+    @cached_property
     def is_steady(self) -> bool:
         """Whether no configuration and no link changes during the run."""
         return not any(str(event.get("kind")).startswith(("qos", "link_")) for event in self._events)
@@ -234,6 +249,15 @@ class Facts:
     def sum_of_drops(self) -> int:
         """All drops that are known."""
         return sum(self.drops(port) or 0 for port in self.ports)
+
+    @cached_property
+    def sum_of_egress_drops(self) -> int:
+        """Drops of switches on the way out, of packets that came in at any port and were never held."""
+        return sum(
+            self.dropped_for(port, reason) or 0
+            for port in self.switch_ports
+            for reason in ("egress_limit", "wred", "no_route", "watchdog", "link_down")
+        )
 
     def sum_of_ports(self, ports: Iterable[str], key: str) -> int | None:
         """Return the sum of a counter by priority over ports."""
@@ -362,17 +386,56 @@ class Facts:
         return bool((finite[1:] < finite[:-1]).any())
 
     def frames_after_last_sample(self, port: str) -> float:
-        """Return how many frames of the port's mean size its link carries after the last sample, and one more."""
+        """Return how many frames the link of a port carries after the last sample, of its mean size less a quarter."""
         packets, size = self.count(port, "tx_packets"), self.count(port, "tx_bytes")
         if not packets or not size or self.end_ps is None or not len(self._time_ps):
             return float("inf")
         left_ps = max(0, self.end_ps - int(self._time_ps[-1]))
-        return left_ps * self._rates.get(port, 0) / (8e12 * size / packets) + 1
+        return left_ps * self._rates.get(port, 0) / (8e12 * 0.75 * size / packets) + 1
+
+    @cached_property
+    def surplus_bytes(self) -> float:
+        """By how much samples of goodput may exceed the payload: by what was forgotten, else by rounding."""
+        return float("inf") if self._starts_over else 1.0
+
+    def bytes_after_last_sample(self, port: str) -> float | None:
+        """Return how many bytes may reach a host's port after the last sample; None when that cannot be told.
+
+        A host that takes in data late, or all that it held at once, is not bound by its link.
+        """
+        kinds = {str(event.get("kind")) for event in self._events}
+        is_late = self.repeats_selectively or self._has_buffer(port) or kinds & {"drain_rate", "link_rate"}
+        if is_late or self.end_ps is None or not len(self._time_ps):
+            return None
+        left_ps = max(0, self.end_ps - int(self._time_ps[-1]))
+        if self._goes_on_after_its_end:  # and so do the samples, to the last packet
+            left_ps = max(left_ps, self.sample_ps)
+        return left_ps * self._rates.get(port, 0) / 8e12 + LARGEST_PACKET
+
+    @cached_property
+    def _goes_on_after_its_end(self) -> bool:
+        """Whether packets arrive after the end: datagrams are done when they were sent, a duration may have a drain."""
+        if self._job.get("until") == "duration":
+            return bool(self._job.get("drain_ps"))
+        return not all(flow.is_reliable for flow in self.flows)
+
+    def _has_buffer(self, port: str) -> bool:
+        """Tell whether a host's port takes in data more slowly than it comes."""
+        nodes = [node for node in self._job.get("nodes") or () if node.get("name") == port.partition(":")[0]]
+        blocks = [*(node.get("nic") or {} for node in nodes), self._job.get("nic") or {}]
+        return any((block.get("rx") or {}).get("drain_bps") for block in blocks)
 
     def shared_peak(self, switch: str) -> int | None:
         """Return the highest use of the shared buffer of a switch."""
         found = (self._raw.get("switches") or {}).get(switch)
         return whole(found.get("shared_max_bytes")) if isinstance(found, dict) else None
+
+    def reserve_and_shared_peak(self, switch: str) -> int | None:
+        """Return the most bytes that one priority of a port can hold outside of headroom."""
+        reserve, peak = whole(self.buffer_of(switch, "reserve_bytes")), self.shared_peak(switch)
+        if reserve is None or peak is None or not self.is_steady or self.buffer_of(switch, "model") == "hpcc":
+            return None
+        return reserve + peak
 
     def buffer_of(self, switch: str, key: str) -> object:
         """Return a key of a switch's buffer as the job has it: its own, else that of all switches."""

@@ -5,7 +5,8 @@ series that it read is removed, null, negative, or stands still. Whatever was do
 that passes without its evidence, or calls a product bad for it, is itself a FAIL.
 
 A reading that stood still in truth cannot be told from a frozen one. It is shown to be noticed where it moved, in
-another test of the session; those that moved nowhere are listed at the end.
+another test of the session; those that moved nowhere are listed at the end. Where nothing else can tell, for a reason
+that harness/core/laws.py gives (`NO_WITNESS`), a reading that stands still is counted and no FAIL.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from harness.core.errors import one_line
+from harness.core.laws import NO_WITNESS
 from harness.core.measure import Verdict
 from harness.core.result import RunResult
 from harness.core.validity import law_reasons
@@ -50,6 +52,7 @@ class Proof:
     noticed: set[str] = field(default_factory=set)
     still: set[str] = field(default_factory=set)
     blind: list[str] = field(default_factory=list)
+    unwitnessed: Tally[str] = field(default_factory=Tally)
 
     def to_json(self) -> dict[str, Any]:
         """Return what the record keeps of it."""
@@ -60,6 +63,7 @@ class Proof:
             "noticed": sorted(self.noticed),
             "still": sorted(self.still),
             "blind": list(self.blind),
+            "unwitnessed": dict(self.unwitnessed),
         }
 
 
@@ -155,7 +159,9 @@ def _try_all(replay: Replay, proof: Proof, run: int, read: Read) -> None:
     for what in tamperings(run, read, replay.true[run]):
         outcome = replay.outcome(what)
         proof.replays[what.mode.value] += 1
-        if outcome != Verdict.INVALID.name:
+        if outcome != Verdict.INVALID.name and what.mode is Mode.FROZEN and read.key in NO_WITNESS:
+            proof.unwitnessed[read.key] += 1
+        elif outcome != Verdict.INVALID.name:
             proof.blind.append(f"{_said(outcome)} although {what.words} (run {run + 1})")
         elif what.mode is Mode.FROZEN:
             proof.noticed.add(read.key)

@@ -168,6 +168,13 @@ EVENT_VALUE(headroom_max)
 EVENT_VALUE(watchdog_detected)
 EVENT_VALUE(watchdog_restored)
 
+/* Whether the watchdog left the queue in the storm state: "stormed" instead of "operational". */
+static uint64_t is_stormed(const struct sim *s, const struct port *p, int prio)
+{
+  (void)s;
+  return p->ev[prio].storm_since != NEVER;
+}
+
 static uint64_t wred_dropped(const struct sim *s, const struct port *p, int prio)
 {
   return has_defect(s, DEFECT_COUNTER_STUCK) ? 0 : p->ev[prio].wred_dropped;
@@ -203,6 +210,7 @@ static const struct {
     {"wred_dropped", wred_dropped},   {"queue_max_bytes", lane_queue_max},
     {"ingress_max_bytes", lane_ingress_max}, {"headroom_max_bytes", event_headroom_max},
     {"watchdog_detected", event_watchdog_detected}, {"watchdog_restored", event_watchdog_restored},
+    {"watchdog_stormed", is_stormed},
 };
 
 static uint64_t sum_prios(const struct sim *s, const struct port *p, prio_value *value)

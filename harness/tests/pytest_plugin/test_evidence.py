@@ -52,6 +52,17 @@ def test_a_test_that_passes_without_its_evidence_fails(lab: Lab) -> None:
     assert session.code == 1
 
 
+def test_what_nothing_else_can_tell_is_counted_and_no_failure(lab: Lab) -> None:
+    known = (
+        "from harness.core.laws import NO_WITNESS\n\nNO_WITNESS['queue_max_bytes'] = 'nothing is sampled'\n"
+    )
+    session = lab.run(known + BLIND, "--prove-evidence", own_process=True)
+    assert session.outcomes() == {"test_blind": "PASS"}
+    evidence = session.test("test_blind").evidence
+    assert (evidence["blind"], evidence["unwitnessed"]) == ([], {"queue_max_bytes": 1})
+    assert "nothing else tells it (NO_WITNESS of harness/core/laws.py): queue_max_bytes 1" in session.stdout
+
+
 def test_a_counter_that_another_contradicts_is_noticed_when_frozen(lab: Lab) -> None:
     session = lab.run(WITNESSED, "--prove-evidence")
     assert session.outcomes() == {"test_witnessed": "PASS"}
@@ -80,11 +91,18 @@ def test_tests_of_workers_are_added_up() -> None:
         "still": ["b"],
         "blind": [],
     }
-    two = {**one, "replays": {"removed": 1, "frozen": 2}, "noticed": ["b"], "still": ["c"], "blind": ["x"]}
+    two = {
+        **one,
+        "replays": {"removed": 1, "frozen": 2},
+        "noticed": ["b"],
+        "still": ["c"],
+        "blind": ["x"],
+        "unwitnessed": {"d": 2},
+    }
     together = summed([one, {}, two])
     assert together["tests"] == 2
     assert together["replays"] == {"removed": 4, "frozen": 2}
-    assert (together["blind"], together["never_moved"]) == (1, ["c"])
+    assert (together["blind"], together["never_moved"], together["unwitnessed"]) == (1, ["c"], {"d": 2})
     assert any("6 times without it (4 removed, 2 frozen)" in line for line in summary_lines(together))
     assert summed([{}]) == {}
 

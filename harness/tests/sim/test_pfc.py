@@ -328,6 +328,13 @@ def test_the_watchdog_forwards_when_told_to() -> None:
     assert flow_of(result, "f")["bytes_delivered"] > flow_of(dropping, "f")["bytes_delivered"]
 
 
+def test_the_result_tells_whether_a_queue_is_in_the_storm_state_at_the_end() -> None:
+    lasting = run(watchdog("drop", storm_ps=5000 * US))["ports"]["s:e1"]
+    ended = run(watchdog("drop", storm_ps=600 * US))["ports"]["s:e1"]
+    assert (lasting["watchdog_restored"][3], lasting["watchdog_stormed"]) == (0, [0, 0, 0, 1, 0, 0, 0, 0])
+    assert (ended["watchdog_restored"][3], ended["watchdog_stormed"]) == (1, [0] * 8)
+
+
 def test_a_pause_shorter_than_the_detection_time_is_no_storm() -> None:
     result = run(watchdog("drop", storm_ps=150 * US))
     assert sum(result["ports"]["s:e1"]["watchdog_detected"]) == 0
