@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TextIO
@@ -39,17 +40,23 @@ def bounds_of(tests: Iterable[TestRecord]) -> list[Bound]:
     """Return the bounds of all claims that ran, in the order of files and tests."""
     limits: dict[tuple[str, str], list[str]] = {}
     sources: dict[tuple[str, str], list[str]] = {}
-    for test in sorted(tests, key=lambda test: test.nodeid.partition("::")[0]):
+    for test in sorted(tests, key=lambda test: _in_numbers(test.nodeid)):
         if test.negative_control:
             continue
         name = test.nodeid.partition("[")[0]
-        for measurement, view in zip(test.measurements, measurement_views(test.measurements), strict=True):
+        for measurement in test.measurements:
             key = (name, measurement.name)
+            (view,) = measurement_views([measurement])
             limits.setdefault(key, []).append(plain_spaces(view.limit))
             sources.setdefault(key, []).append(measurement.source or "")
     return [
         Bound(*key, tuple(dict.fromkeys(limits[key])), tuple(dict.fromkeys(sources[key]))) for key in limits
     ]
+
+
+def _in_numbers(nodeid: str) -> list[tuple[int, str]]:
+    """A key by which case 2 comes before case 16: workers finish in any order, and the page is always the same."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", nodeid)]
 
 
 def render(record: RunRecord) -> str:

@@ -96,8 +96,9 @@ def meaning_of(stamp: str) -> str:
 
 
 def worst_outcome(record: RunRecord) -> Outcome:
-    """The outcome that speaks for the session; PASS for one without tests."""
-    return worst(test.outcome for test in record.tests)
+    """The outcome that speaks for the session: the worst of what ran; PASS for one without tests."""
+    outcomes = [test.outcome for test in record.tests]
+    return worst([outcome for outcome in outcomes if outcome is not Outcome.SKIPPED] or outcomes)
 
 
 def conclusion(record: RunRecord) -> str:

@@ -29,6 +29,22 @@ def test_joins_the_cases_of_a_test_and_leaves_controls_out() -> None:
     )
 
 
+def test_each_limit_stands_beside_its_measurement_whatever_came_first() -> None:
+    near, exact = goodput(94.9), measure("drops", 0, equals(0, source="lossless"))
+    first, second = (
+        page(claim("2", exact, near), claim("16", exact, near)),
+        page(claim("16", exact, near), claim("2", exact, near)),
+    )
+
+    assert first == second
+    assert "| drops | = 0 | lossless |" in first
+    assert "| goodput | ≥ 94.9 Gb/s | payload \\| headers |" in first
+
+
+def test_cases_stand_in_the_order_of_their_numbers() -> None:
+    assert "≥ 1 Gb/s, ≥ 2 Gb/s" in page(claim("16", goodput(2)), claim("2", goodput(1)))
+
+
 def test_says_on_what_fabric() -> None:
     text = page(claim("2", goodput(90)))
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from harness.core.record import Outcome
+from harness.core.record import Outcome, TestRecord
 from harness.tests.reports import sample
 from reports import reporter
 from reports.page import page_view
@@ -197,3 +197,10 @@ def test_tests_of_a_file_stand_together_whatever_order_workers_finished_in() -> 
     names = ("b.py::test_1", "a.py::test_2", "b.py::test_3", "a.py::test_4")
     page = page_view(sample.record(tests=tuple(replace(good, nodeid=name) for name in names)))
     assert [test.name for test in page.tests] == ["2", "4", "1", "3"]
+
+
+def test_skipped_tests_do_not_speak_for_those_that_passed() -> None:
+    passed, skipped = TestRecord("a", Outcome.PASS), TestRecord("b", Outcome.SKIPPED, skipped="no such lab")
+
+    assert page_view(sample.record(tests=(passed, skipped))).style == "pass"
+    assert page_view(sample.record(tests=(skipped,))).style == "skipped"
