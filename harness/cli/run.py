@@ -99,10 +99,11 @@ def run(
             result_folder(out, force=force) as part,
         ):
             result = _execute(fabric, scenario, part, trace=trace)
+            reasons = result.invalid_reasons  # while the series are where the result knows them
             write_text(part / FLOWS_FILE, flows_csv(result.raw, sizes_of(result.job)))
     except ConfigError as error:
         raise document.place(error) from None
-    return _tell(result, out)
+    return _tell(result, reasons, out)
 
 
 def _reserve(scenario: Scenario, kind: str, site: Path | None, seed: int | None) -> RecordingFabric:
@@ -134,7 +135,7 @@ def _execute(fabric: RecordingFabric, scenario: Scenario, part: Path, *, trace: 
         return fabric.run(scenario, output=part, trace=("cc", "pfc") if trace else (), progress=advance)
 
 
-def _tell(result: RunResult, out: Path) -> int:
+def _tell(result: RunResult, reasons: Sequence[str], out: Path) -> int:
     """Print the summary; say why when the run is no evidence."""
     from harness.analysis.traces import sizes_of
     from harness.cli.console import stdout
@@ -142,7 +143,7 @@ def _tell(result: RunResult, out: Path) -> int:
 
     console = stdout()
     print_summary(result.raw, sizes_of(result.job), console)
-    for reason in result.invalid_reasons:
+    for reason in reasons:
         console.print(f"INVALID: {reason}", style="bold red", markup=False)
     console.print(f"wrote {out}", markup=False)
-    return EXIT_DIFFERS if result.invalid_reasons else 0
+    return EXIT_DIFFERS if reasons else 0
