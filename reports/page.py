@@ -253,7 +253,7 @@ def _control(test: TestRecord) -> str:
 def _measurements(record: RunRecord, test: TestRecord) -> tuple[MeasurementView, ...]:
     """The measurements; those that a working negative control made fail are told from failures of the product.
 
-    So are those that a defect of this session was to make fail.
+    So are those that a defect of its devices was to make fail.
     """
     intended = "FAIL, intended" if test.negative_control and test.outcome is Outcome.PASS else ""
     caught = {name for defect, name in test.catches if defect in record.defects}
