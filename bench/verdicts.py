@@ -113,7 +113,7 @@ def _run(way: Way, folder: Path, suites: str, console: Console) -> Session:
         "-p",
         "no:cacheprovider",
     ]
-    command += ["-n", str(way.workers), "--seed", str(way.seed), "--record", str(folder)]
+    command += ["-n", str(way.workers), "--seed", str(way.seed), "--record", str(folder), "--html", "none"]
     started = time.perf_counter()
     with console.status(way.title):
         run = subprocess.run(command, capture_output=True, text=True, check=False)
