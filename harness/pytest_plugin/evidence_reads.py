@@ -240,7 +240,8 @@ class WatchedResult(RunResult):
     def series(self) -> SeriesSet:
         """All series, watched."""
         found = super().series
-        return WatchedSet(found.folder, found.tables, found.time_file, found.reason, found._loaded, self.log)  # noqa: SLF001
+        loaded = found._loaded  # noqa: SLF001 - the series that are in memory are shared, not read again
+        return WatchedSet(found.folder, found.tables, found.time_file, found.reason, loaded, self.log)
 
 
 def watch(result: RunResult) -> WatchedResult:
