@@ -13,6 +13,7 @@ from harness.core.events import DrainRate, HostDown, Impair, LinkDown, LinkRate,
 from harness.core.evidence import Missing, is_missing
 from harness.core.fabric import Fabric
 from harness.core.flow import Arrivals, Flow, Flows, Pattern, Transport, Verb
+from harness.core.load import Burst, CqModeration, Load
 from harness.core.measure import (
     Limit,
     Measurement,
@@ -32,10 +33,10 @@ from harness.core.units import GB, GBPS, KB, MB, MBPS, MS, NS, PS, US, GiB, KiB,
 from harness.core.verbs import Fault, Reduce, VerbsOptions
 
 __all__ = [
-    "GB", "GBPS", "KB", "MB", "MBPS", "MS", "NS", "PS", "US", "Ack", "Arrivals", "Buffer", "Capability",
-    "Cnp", "ConfigError", "Counter", "Dcqcn", "DrainRate", "Ecmp", "Ecn", "EcnProfile", "Ets", "Fabric", "Fault",
-    "Flow", "Flows", "GiB", "HarnessError", "HostDown", "Impair", "KiB", "Limit", "LinkDown", "LinkRate", "LinkUp",
-    "Measurement", "MiB", "Missing", "Nic", "Pattern", "PauseStorm", "Pfc", "Qos", "QosChange", "Reduce",
-    "RunResult", "S", "Scenario", "Topology", "Transport", "Verb", "VerbsOptions", "Verdict", "Watchdog", "approx",
-    "at_least", "at_most", "between", "equals", "is_missing", "within",
+    "GB", "GBPS", "KB", "MB", "MBPS", "MS", "NS", "PS", "US", "Ack", "Arrivals", "Buffer", "Burst", "Capability",
+    "Cnp", "ConfigError", "Counter", "CqModeration", "Dcqcn", "DrainRate", "Ecmp", "Ecn", "EcnProfile", "Ets",
+    "Fabric", "Fault", "Flow", "Flows", "GiB", "HarnessError", "HostDown", "Impair", "KiB", "Limit", "LinkDown",
+    "LinkRate", "LinkUp", "Load", "Measurement", "MiB", "Missing", "Nic", "Pattern", "PauseStorm", "Pfc", "Qos",
+    "QosChange", "Reduce", "RunResult", "S", "Scenario", "Topology", "Transport", "Verb", "VerbsOptions",
+    "Verdict", "Watchdog", "approx", "at_least", "at_most", "between", "equals", "is_missing", "within",
 ]  # fmt: skip

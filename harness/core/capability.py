@@ -83,6 +83,8 @@ class Capability(Enum):
     """Devices have shared receive queues."""
     XRC = "xrc"
     """Devices have the XRC transport."""
+    LOAD_OPTIONS = "load_options"
+    """Every host has the native generator, which takes the `load` of a flow."""
     HOST_DOWN = "host_down"
     """A host can be powered off in a run, and comes back after it."""
     CAPTURE = "capture"

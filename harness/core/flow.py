@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, TypeVar
 from pydantic import BeforeValidator, TypeAdapter
 
 from harness.core.errors import ConfigError, suggestion
+from harness.core.load import Load, check_load
 from harness.core.units import Bps, ByteCount, Picoseconds
 from harness.core.validation import refuse_unknown_keys
 from harness.core.verbs import Reduce, VerbsOptions
@@ -92,7 +93,8 @@ _RANGES_OR_NONE: dict[str, tuple[int, int]] = {
 class Flow:
     """Messages from one host port to another; the fields are those of docs/job-format.md, in its base units.
 
-    `verbs` and `reduce` are for hosts alone. `dscp` None is that of the priority.
+    `verbs` and `reduce` are for hosts alone, `load` for hosts with the native generator. `dscp`
+    None is that of the priority.
 
     `messages` 0 sends until the end of the scenario. `after` names flows that must be complete at this
     flow's source first. `rate_bps` 0 is line rate; `window_bytes`, `max_outstanding` and
@@ -127,6 +129,7 @@ class Flow:
     recv_repost_ps: Picoseconds = 0
     verbs: VerbsOptions | None = None
     reduce: Reduce | None = None
+    load: Load | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "verb", _member(Verb, self.verb, "verb"))
@@ -142,6 +145,8 @@ class Flow:
             if getattr(self, key) is not None:
                 _check_range(self.name, key, getattr(self, key), bounds)
         self._check_verb()
+        atomic = self.verb in ATOMICS
+        check_load(self, atomic=atomic, fetches=atomic or self.verb is Verb.READ)
 
     def _check_verb(self) -> None:
         if self.verb not in _VERBS_OF[self.transport]:
@@ -159,21 +164,23 @@ class Flow:
     def to_job(self) -> dict[str, object]:
         """Return the flow as docs/job-format.md writes it.
 
-        Every key is present but three, which are there only when given: `dscp`, and `verbs` and `reduce`,
+        Every key is present but four, which are there only when given: `dscp`, and `verbs`, `reduce` and `load`,
         which only hosts know.
         """
-        skipped = (*_HOST_KEYS, *(("dscp",) if self.dscp is None else ()))
+        skipped = (*HOST_KEYS, *(("dscp",) if self.dscp is None else ()))
         job: dict[str, object] = {key: getattr(self, key) for key in FLOW_KEYS if key not in skipped}
         job.update(verb=self.verb.value, transport=self.transport.value, arrivals=self.arrivals.value)
         job["after"] = list(self.after)
-        for key in _HOST_KEYS:
+        for key in HOST_KEYS:
             options = getattr(self, key)
             if options is not None:
                 job[key] = dataclasses.asdict(options)
         return job
 
 
-_HOST_KEYS = ("verbs", "reduce")
+HOST_KEYS = ("verbs", "reduce", "load")
+"""Keys of a flow that only hosts know."""
+
 E = TypeVar("E", bound=Enum)
 
 FLOW_KEYS: tuple[str, ...] = tuple(field.name for field in dataclasses.fields(Flow))

@@ -133,12 +133,13 @@ def _load_reached(job: Mapping[str, Any], raw: Mapping[str, Any], flows: FlowSet
 
 
 def _is_plainly_paced(wanted: Mapping[str, Any]) -> bool:
-    """Only the rate limits it: no window, no gaps between messages, no answers to wait for."""
+    """Only the rate limits it: no window, no gaps between messages or bursts, no answers to wait for."""
     limited = ("window_bytes", "max_outstanding", "message_interval_ps", "recv_depth")
     return (
         wanted["rate_bps"] > 0
         and wanted["verb"] in ("write", "send")
         and not any(wanted[key] for key in limited)
+        and not (wanted.get("load") or {}).get("burst")
     )
 
 

@@ -71,7 +71,7 @@ def _flow(flow: Mapping[str, Any], seen: Observed, clocks: Mapping[str, ClockMap
         "name": name, "src": flow["src"], "dst": flow["dst"],
         **_fate(src, dst),
         **_times(src, host, seen.t0_ns, clocks),
-        "message_bytes": flow["message_bytes"],
+        "message_bytes": None if (flow.get("load") or {}).get("sizes") else flow["message_bytes"],
         **dict.fromkeys(UNKNOWN_OF_FLOWS),
         **_payload(flow, data_src, data_dst),
         **_reduced(flow, seen.reductions),

@@ -146,3 +146,5 @@ def _of_flow(key: str, flow: Mapping[str, Any]) -> Iterator[Demand]:
         yield f"{key}.verbs.srq", Capability.SRQ
     if options.get("engine") == "perftest":
         yield f"{key}.verbs.engine", Capability.WITNESS
+    if flow.get("load") is not None:
+        yield f"{key}.load", Capability.LOAD_OPTIONS

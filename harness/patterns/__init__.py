@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field
 
 from harness.core.errors import ConfigError, suggestion
 from harness.core.flow import MAX_FLOWS, MAX_MESSAGE_BYTES, Arrivals, Flow, Pattern, Transport, Verb
+from harness.core.load import Load
 from harness.core.units import Bytes, Dscp, Duration, Priority, Rate
 from harness.core.validation import model
 from harness.core.verbs import Reduce, VerbsOptions
@@ -66,7 +67,8 @@ class Traffic:
 
     `start` is when flows begin, `jitter` a uniform random extra of at most that much per flow. `rate` paces
     each QP in wire bits (0: line rate), `window` and `max_outstanding` bound what is in flight per QP (0: no
-    bound). `dscp` None is that of the priority. `verbs` says how hosts make work requests of it. `name`
+    bound). `dscp` None is that of the priority. `verbs` says how hosts make work requests of it, `load` how
+    their native generator does. `name`
     starts the names of the flows; it is the pattern's own when empty.
     """
 
@@ -84,6 +86,7 @@ class Traffic:
     recv_repost: Duration = field(default=0, kw_only=True)
     name: str = field(default="", kw_only=True)
     verbs: VerbsOptions | None = field(default=None, kw_only=True)
+    load: Load | None = field(default=None, kw_only=True)
 
     @property
     def prefix(self) -> str:
@@ -108,7 +111,7 @@ class Traffic:
             after=tuple(f"{self.prefix}-{other}" for other in after), after_delay_ps=after_delay,
             rate_bps=self.rate, window_bytes=self.window, max_outstanding=self.max_outstanding,
             message_interval_ps=interval, arrivals=arrivals, recv_depth=self.recv_depth,
-            recv_repost_ps=self.recv_repost, verbs=self.verbs, reduce=reduce,
+            recv_repost_ps=self.recv_repost, verbs=self.verbs, reduce=reduce, load=self.load,
         )  # fmt: skip
 
 

@@ -18,16 +18,13 @@ from harness.bindings.sim.process import SimProcess, find_simulator
 from harness.core.capability import Capability
 from harness.core.errors import ConfigError, SimError
 from harness.core.events import HostDown
-from harness.core.flow import MODELLED_VERBS, Flow, Transport
+from harness.core.flow import HOST_KEYS, MODELLED_VERBS, Flow, Transport
 from harness.core.job import Expansion, expand, job_of
 from harness.core.result import JOB_FILE, RESULT_FILE, RunResult
 from harness.core.run_folder import Scratch, run_folder, write_json
 from harness.core.scenario import Scenario
 from harness.core.topology import Topology
 from harness.core.verbs import VerbsOptions
-
-HOST_KEYS = frozenset({"verbs", "reduce"})
-"""Keys of a flow that only hosts know."""
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +38,7 @@ CAPABILITIES = frozenset(Capability) - {
     Capability.WITNESS,
     Capability.SRQ,
     Capability.XRC,
+    Capability.LOAD_OPTIONS,
     Capability.HOST_DOWN,
 }
 """The model has everything but packets to capture, a real clock, and what only devices and machines have."""
@@ -185,7 +183,7 @@ def _beyond_the_model(flow: Flow) -> tuple[str, object] | None:
         value = getattr(changed, field.name)
         if value != field.default:
             return f"verbs.{field.name}", value
-    return None
+    return None if flow.load is None else ("load", dataclasses.asdict(flow.load))
 
 
 def modelled(job: Mapping[str, object]) -> dict[str, object]:

@@ -244,7 +244,10 @@ def _read_reduction(fields: Fields) -> Reduction | None:
 
 
 def _check(flow: FlowSpec, fields: Fields) -> None:
-    """Refuse what contradicts itself."""
+    """Refuse what contradicts itself, and what this engine cannot do."""
+    if fields.values.get("load") is not None:
+        message = f"flow {flow.name}: load: only the native generator has these options"
+        raise AgentError("unsupported", message, {"feature": "load"})
     if flow.is_atomic and flow.message_bytes != 8:
         raise BadRequest(fields.key("message_bytes"), flow.message_bytes, "8 for an atomic")
     if flow.options.ping_pong and flow.options.engine == "pyverbs" and flow.verb in {"write_imm", "send_imm"}:

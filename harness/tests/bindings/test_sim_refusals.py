@@ -13,6 +13,7 @@ from harness.core.capability import Capability
 from harness.core.errors import ConfigError
 from harness.core.events import HostDown
 from harness.core.flow import Flow, Flows
+from harness.core.load import Load
 from harness.core.scenario import Scenario
 from harness.core.topology import Topology
 from harness.core.verbs import Reduce, VerbsOptions
@@ -45,6 +46,8 @@ def run(simulator, events=(), **changes):
         ({"verbs": VerbsOptions(recover="reset")}, r"verbs.recover: "),
         ({"verbs": VerbsOptions(engine="perftest")}, r"verbs.engine: "),
         ({"verbs": VerbsOptions(srq=True)}, r"verbs.srq: "),
+        ({"load": Load(batch=32)}, r"load: .*does not model this"),
+        ({"load": Load()}, r"load: .*does not model this"),
     ],
 )
 def test_what_the_model_lacks_is_refused(simulator, changes, message):
@@ -75,6 +78,7 @@ def test_it_does_not_offer_what_it_refuses():
         Capability.WITNESS,
         Capability.SRQ,
         Capability.XRC,
+        Capability.LOAD_OPTIONS,
         Capability.HOST_DOWN,
     }
     assert not only_hosts & CAPABILITIES
