@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 from harness.core.capability import Capability
+from harness.core.engine import ENGINES, engine_named
 from harness.core.errors import ConfigError, TopologyNotOffered
 from harness.core.site import MAY_DISTURB, Site
 from harness.core.topology import Topology
 from harness.hosts.fabric import HostFabric
+
+__all__ = ["ENGINES", "default_topology", "reserve"]
 
 
 def default_topology(site: Path | None) -> str:
@@ -18,15 +21,21 @@ def default_topology(site: Path | None) -> str:
 
 
 def reserve(
-    topology: Topology, site: Path | None = None, seed: int = 1, *, may_disturb: bool | None = None
+    topology: Topology,
+    site: Path | None = None,
+    seed: int = 1,
+    *,
+    may_disturb: bool | None = None,
+    engine: str | None = None,
 ) -> HostFabric:
     """Return the fabric that a site file describes, its hosts connected and their agents running.
 
     What disturbs a fabric (pause storms, links taken down, drops, QoS of switches, hosts powered off) is only
-    offered when it `may_disturb`; None takes that from the environment.
+    offered when it `may_disturb`; None takes that from the environment, as it does the `engine` that makes the
+    traffic of hosts.
 
     Raises:
-        ConfigError: no site was given, or it is wrong.
+        ConfigError: no site was given, or it is wrong; there is no such engine.
         TopologyNotOffered: the site is of another topology.
         HarnessError: a machine cannot be reached, or a host has no agent, device or GID that serves.
     """
@@ -41,7 +50,13 @@ def reserve(
         )
     owned = os.environ.get(MAY_DISTURB) == "1" if may_disturb is None else may_disturb
     return HostFabric(
-        "hardware", topology, place, seed, capabilities=frozenset({Capability.REAL_TIME}), may_disturb=owned
+        "hardware",
+        topology,
+        place,
+        seed,
+        capabilities=frozenset({Capability.REAL_TIME}),
+        may_disturb=owned,
+        engine=engine_named(engine),
     )
 
 

@@ -63,6 +63,11 @@ Examples:
     "--site", type=click.Path(path_type=Path), help="Where the nodes are, for fabrics that are real."
 )
 @click.option(
+    "--engine",
+    metavar="NAME",
+    help="What makes the traffic of real hosts: auto, pyverbs or native. [default: $ROCE_ENGINE, else auto]",
+)
+@click.option(
     "--i-own-this-fabric", "owned", is_flag=True, help="Allow what disturbs others on a real fabric."
 )
 def run(
@@ -73,6 +78,7 @@ def run(
     trace: bool,
     kind: str,
     site: Path | None,
+    engine: str | None,
     owned: bool,
 ) -> int:
     """Run a scenario file, print a summary and write the result into DIR.
@@ -95,7 +101,7 @@ def run(
     try:
         scenario = Scenario.from_document(document)
         with (
-            contextlib.closing(_reserve(scenario, kind, site, seed)) as fabric,
+            contextlib.closing(_reserve(scenario, kind, site, seed, engine)) as fabric,
             result_folder(out, force=force) as part,
         ):
             result = _execute(fabric, scenario, part, trace=trace)
@@ -106,11 +112,13 @@ def run(
     return _tell(result, reasons, out)
 
 
-def _reserve(scenario: Scenario, kind: str, site: Path | None, seed: int | None) -> RecordingFabric:
+def _reserve(
+    scenario: Scenario, kind: str, site: Path | None, seed: int | None, engine: str | None
+) -> RecordingFabric:
     """Reserve what the file asks for; the binding is found by its name.
 
     Raises:
-        ConfigError: no such kind of fabric.
+        ConfigError: no such kind of fabric, or it has no such engine.
     """
     import importlib
     import pkgutil
@@ -124,7 +132,8 @@ def _reserve(scenario: Scenario, kind: str, site: Path | None, seed: int | None)
         raise ConfigError("no such kind of fabric", key="--fabric", value=kind, hint=hint)
     chosen = next((value for value in (seed, scenario.seed) if value is not None), 1)
     binding = importlib.import_module(f"harness.bindings.{kind}")
-    fabric: RecordingFabric = binding.reserve(scenario.resolved_topology(), site, chosen)
+    more = harness.bindings.engine_option(binding, kind, engine)
+    fabric: RecordingFabric = binding.reserve(scenario.resolved_topology(), site, chosen, **more)
     return fabric
 
 

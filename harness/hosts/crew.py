@@ -211,13 +211,15 @@ class Crew:
         if self._closed:  # another host failed meanwhile, and everything was given up
             process.kill()
             return
-        client = AgentClient(host, process, self.events.put)
-        problem = client.hello.get("pyverbs_error")
-        if client.hello.get("pyverbs") is None:
-            client.close()
+        self.clients[host] = AgentClient(host, process, self.events.put)
+
+    def check_pyverbs(self, host: str, no_native: str) -> None:
+        """Raise AgentFailed when the agent of a host, which has no native generator either, has no pyverbs."""
+        hello = self.client(host).hello
+        if hello.get("pyverbs") is None:
+            problem = hello.get("pyverbs_error") or "it does not say why"
             raise AgentFailed(
-                f"{host}: no pyverbs in its {self.site.python(host)} "
-                f"{client.hello.get('python')}: {problem or 'it does not say why'}; install python3-pyverbs there, "
-                "or name a Python that has it in the site file"
+                f"{host}: no pyverbs in its {self.site.python(host)} {hello.get('python')}: {problem}; "
+                "install python3-pyverbs there, or name a Python that has it in the site file; "
+                f"nor is there a native generator: {no_native}"
             )
-        self.clients[host] = client

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.core.capability import Capability
+from harness.core.engine import Engine
 from harness.core.errors import HarnessError
 from harness.core.job import expand, job_of
 from harness.core.result import JOB_FILE, RESULT_FILE, RunResult
@@ -40,13 +41,14 @@ class HostFabric:
 
     `dial` opens connections (None: SSH, as the site says); it is called for all nodes at first, and again for
     those whose connection was lost. `host_power` switches hosts off and on. `capabilities` is what the fabric
-    offers beyond what its devices do. Without `may_disturb` nothing is asked of switches but counters, and
-    scenarios that change the fabric are refused. `on_close` is called once, at the end of `close`.
+    offers beyond what its devices do. `engine` is what makes the traffic of hosts. Without `may_disturb` nothing
+    is asked of switches but counters, and scenarios that change the fabric are refused. `on_close` is called
+    once, at the end of `close`.
 
     Raises:
         ConfigError: the site does not fit the topology.
         TransportError: a node cannot be reached or commanded.
-        EngineError: a host has no agent, pyverbs, device, port or GID that serves.
+        EngineError: a host has no agent, engine, device, port or GID that serves.
     """
 
     simulated = False
@@ -62,6 +64,7 @@ class HostFabric:
         host_power: HostPower | None = None,
         capabilities: frozenset[Capability] = frozenset(),
         may_disturb: bool = True,
+        engine: Engine = Engine.AUTO,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         site.check(topology)
@@ -75,7 +78,7 @@ class HostFabric:
         self._on_close: Callable[[], None] | None = None
         self._scratch = Scratch("roce-hosts-")
         crew = Crew(site, dial or dialer(site), power=host_power)
-        self._rig = Rig(site, crew, Switches(topology, site), Nics(), may_disturb)
+        self._rig = Rig(site, crew, Switches(topology, site), Nics(), may_disturb, engine=engine)
         try:
             self._open(power=host_power is not None)
         except BaseException:
@@ -157,6 +160,10 @@ class HostFabric:
         found, self._withheld = abilities(
             hello, rig.endpoints, rig.nics, rig.switches, power=power, may_disturb=rig.may_configure
         )
+        if all(native.path is not None for native in rig.natives.values()):
+            self.capabilities |= {Capability.LOAD_OPTIONS}
+        for host, native in rig.natives.items():
+            log.info("%s: native generator: %s", host, native.why)
         self.capabilities |= found
         for end in rig.endpoints.values():
             log.info("%s is %s port %d, GID %s", end.name, end.device_name, end.port_number, end.words)

@@ -7,14 +7,18 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.engine import Engine
 from harness.core.errors import AgentFailed, DriverError, HarnessError, TransportError, one_line
 from harness.core.site import Site
 from harness.hosts.clock import ClockMap, HostTime, Reading, read_clock
 from harness.hosts.crew import Crew
 from harness.hosts.devices import Endpoint, endpoint
+from harness.hosts.engines import check_engine
 from harness.hosts.gather import attempt, each
 from harness.hosts.gear import Nics, Switches
 from harness.hosts.guard import Guard
+from harness.hosts.native import EQUIP_S, Native, equip, our_kit
+from harness.transport.remote import Remote
 
 LOOK_S = 45.0
 """For a look at devices or counters: hundreds of files of sysfs and some programs; seconds on a busy guest."""
@@ -31,7 +35,8 @@ class Rig:
     """Machines, agents and drivers. `may_configure`: switches and NICs may be changed.
 
     `endpoints` says what every host port is; hosts in `doubted` are looked at again before the next run. `guards`
-    clean the switches when this process is killed.
+    clean the switches when this process is killed. `engine` is what may make traffic; `equipped` has what was found
+    of the native generator on each host, and the connection by which it was.
     """
 
     site: Site
@@ -42,6 +47,8 @@ class Rig:
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     doubted: set[str] = field(default_factory=set)
     guards: dict[str, Guard] = field(default_factory=dict)
+    engine: Engine = Engine.AUTO
+    equipped: dict[str, tuple[Remote, Native]] = field(default_factory=dict)
 
     def make_ready(self) -> None:
         """Connect and start whatever is not there, and look at what is new or has failed.
@@ -50,10 +57,45 @@ class Rig:
         """
         fresh = self.crew.ready()
         self._attach(node for node in fresh if node in self.site.switches)
+        self._equip()
         hosts = [host for host in self.crew.hosts if host in fresh or host in self.doubted]
         if hosts:
             self._survey(hosts)
         self.doubted.clear()
+
+    @property
+    def natives(self) -> dict[str, Native]:
+        """What was found of the native generator, by host."""
+        return {host: native for host, (_, native) in self.equipped.items()}
+
+    def _equip(self) -> None:
+        """Bring the native generator to hosts whose connection is new; without it a host needs pyverbs.
+
+        Raises:
+            AgentFailed: a host has neither.
+            EngineError: it is asked for, and a host has none.
+            ConnectionLost: one cannot be commanded any more.
+        """
+        remotes = self.crew.remotes
+        new = [host for host in self.crew.hosts if self._equipped_over(host) is not remotes[host]]
+        if self.engine is Engine.PYVERBS:
+            self.equipped.update({host: (remotes[host], Native(None, "not asked for")) for host in new})
+        elif new:
+            kit = our_kit()
+            found = each(
+                new,
+                lambda host: equip(remotes[host], kit),
+                timeout_s=EQUIP_S,
+                what="bringing the native generator",
+            )
+            self.equipped.update({host: (remotes[host], native) for host, native in found.items()})
+        check_engine(self.engine, self.natives)
+        for host, native in self.natives.items():
+            if native.path is None:
+                self.crew.check_pyverbs(host, native.why)
+
+    def _equipped_over(self, host: str) -> Remote | None:
+        return self.equipped[host][0] if host in self.equipped else None
 
     def read_counters(self, hosts: Iterable[str]) -> dict[str, Any]:
         """Return the raw counters of all ports of these hosts, by port."""

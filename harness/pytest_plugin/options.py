@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness.core.engine import ENGINE_VARIABLE
 from harness.core.errors import ConfigError, SimError
 from harness.core.site import MAY_DISTURB
 from harness.core.topology import Topology
-from harness.pytest_plugin.pool import FabricPool, check_defects, default_topology
+from harness.pytest_plugin.pool import FabricPool, check_defects, check_engine, default_topology
 from harness.pytest_plugin.settings import DEFAULT_FABRIC, DEFAULT_SEED, DEFAULT_TOPOLOGY, Settings
 
 if TYPE_CHECKING:
@@ -69,6 +70,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     add("--site", default=None, metavar="SITE", help="where the nodes of the topology are (real labs)")
     add(
+        "--engine",
+        default=None,
+        metavar="NAME",
+        help="what makes the traffic of real hosts: auto (the native generator where a host has it), pyverbs, native "
+        f"(default: ${ENGINE_VARIABLE}, else auto)",
+    )
+    add(
         "--i-own-this-fabric",
         action="store_true",
         help="allow what disturbs others on real fabrics: pause storms, link flaps, injected loss, QoS changes",
@@ -113,6 +121,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         settings = _settings(config)
         check_defects(settings.fabric, settings.defects)
+        check_engine(settings.fabric, settings.engine)
         if settings.topology != DEFAULT_TOPOLOGY:
             Topology.load(settings.topology)  # tests may all name their own, and the mistake would go unseen
     except (ConfigError, SimError) as error:
@@ -157,6 +166,7 @@ def _settings(config: pytest.Config) -> Settings:
         html=_page(config, html, folder),
         latest=latest,
         defects=tuple(config.getoption("--defect")),
+        engine=config.getoption("--engine"),
     )
 
 

@@ -8,6 +8,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any, cast
 
 import harness.bindings
+from harness.bindings import engine_option
 from harness.core.errors import ConfigError, HarnessError, TopologyNotOffered, suggestion
 from harness.core.topology import Topology
 from harness.pytest_plugin.settings import DEFAULT_TOPOLOGY
@@ -72,6 +73,7 @@ class FabricPool:
             binding = load_binding(self._settings.fabric)
             # only a binding that has them is asked for defects: see check_defects
             more: dict[str, Any] = {"defects": self._settings.defects} if self._settings.defects else {}
+            more |= engine_option(binding, self._settings.fabric, self._settings.engine)
             return binding.reserve(
                 Topology.load(topology), site=self._settings.site, seed=self._settings.seed, **more
             )
@@ -101,6 +103,12 @@ def check_defects(fabric: str, names: Sequence[str]) -> None:
                 else "the simulated fabric has some: --fabric sim"
             )
             raise ConfigError(f"fabric {fabric!r} has no such defect", key="--defect", value=name, hint=hint)
+
+
+def check_engine(fabric: str, name: str | None) -> None:
+    """Raise ConfigError for an engine that this kind of fabric does not have."""
+    if name is not None:
+        engine_option(load_binding(fabric), fabric, name)
 
 
 def load_binding(name: str) -> Binding:

@@ -17,7 +17,8 @@ class Settings:
     `fabric` names a module of `harness.bindings`; `topology` is the one for tests without a `topology` marker; `folder`
     is where the record goes (made when the first test of a fabric finishes) and `html` where the page goes (None: no
     page); `defects`
-    are those that the devices of a simulated fabric have.
+    are those that the devices of a simulated fabric have; `engine` is what makes the traffic of hosts (None: the
+    environment says).
     """
 
     fabric: str
@@ -28,3 +29,4 @@ class Settings:
     html: Path | None
     latest: Path | None
     defects: tuple[str, ...] = ()
+    engine: str | None = None

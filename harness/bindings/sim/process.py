@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from harness.core.errors import SimError
+from harness.core.errors import ConfigError, SimError
+from harness.core.programs import find_program
 
-PROGRAM = "roce-sim"
+PROGRAM, VARIABLE = "roce-sim", "ROCE_SIM"
 
 LONGEST_LINE = 65_536
 """Bytes of one progress line that are looked at; the simulator writes some hundred."""
@@ -36,31 +34,16 @@ def find_simulator() -> Path:
 
     Raises SimError that says how to get it.
     """
-    named = os.environ.get("ROCE_SIM")
-    if named:
-        if not _is_program(Path(named)):
-            raise SimError(f"ROCE_SIM names no program: {named!r}")
-        return Path(named).absolute()
-    for candidate in _candidates():
-        if _is_program(candidate):
-            return candidate
+    try:
+        found = find_program(PROGRAM, VARIABLE)
+    except ConfigError as error:
+        raise SimError(f"{error.message}: {error.value!r}") from None
+    if found is not None:
+        return found
     raise SimError(
         f"there is no {PROGRAM}: build it with `make setup` or `pip install -e .`, "
-        "or name it in the variable ROCE_SIM"
+        f"or name it in the variable {VARIABLE}"
     )
-
-
-def _candidates() -> Iterator[Path]:
-    yield Path(sys.executable).parent / PROGRAM
-    on_path = shutil.which(PROGRAM)
-    if on_path is not None:
-        yield Path(on_path)
-    # CMake leaves it some folders deep, under the name of the platform
-    yield from sorted((Path(__file__).resolve().parents[3] / "build").glob(f"**/{PROGRAM}"))
-
-
-def _is_program(path: Path) -> bool:
-    return path.is_file() and os.access(path, os.X_OK)
 
 
 class SimProcess:

@@ -9,6 +9,7 @@ from harness.bindings.vmlab.errors import GuestError, LabBusy, LabError
 from harness.bindings.vmlab.lab import Lab
 from harness.bindings.vmlab.plan import offers
 from harness.bindings.vmlab.running import Guest, RunningLab
+from harness.core.engine import ENGINES
 
 if TYPE_CHECKING:
     from harness.core.topology import Topology
@@ -20,14 +21,17 @@ def default_topology(site: Path | None) -> str:  # noqa: ARG001 - the lab needs 
     return "softroce-2"
 
 
-def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> HostFabric:
+def reserve(
+    topology: Topology, site: Path | None = None, seed: int = 1, *, engine: str | None = None
+) -> HostFabric:
     """Return a fabric of virtual machines of this shape; see `harness.bindings.vmlab.fabric.reserve`."""
     from harness.bindings.vmlab import fabric  # noqa: PLC0415 - looking at labs needs no SSH and no agents
 
-    return fabric.reserve(topology, site, seed)
+    return fabric.reserve(topology, site, seed, engine=engine)
 
 
 __all__ = [
+    "ENGINES",
     "Guest",
     "GuestError",
     "Lab",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.bindings.vmlab.lab import Lab
 from harness.bindings.vmlab.running import RunningLab
+from harness.core.engine import engine_named
 from harness.core.errors import ConfigError
 from harness.core.topology import Topology
 from harness.hosts.fabric import HostFabric
@@ -32,19 +33,22 @@ class LabPower:
             guest.restart()
 
 
-def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> HostFabric:
+def reserve(
+    topology: Topology, site: Path | None = None, seed: int = 1, *, engine: str | None = None
+) -> HostFabric:
     """Return a fabric of virtual machines of this shape.
 
     A lab that `roce lab up` started is used and left running; otherwise one is started and ends with the
-    fabric.
+    fabric. `engine` is what makes the traffic of guests; None takes that from the environment.
 
     Raises:
-        ConfigError: a site was given; the lab makes its own.
+        ConfigError: a site was given; the lab makes its own. There is no such engine.
         TopologyNotOffered: the lab does not take this topology.
         LabError: the lab is in use, or does not come up.
     """
     if site is not None:
         raise ConfigError("the VM lab makes its own site", key="--site", value=str(site))
+    wanted = engine_named(engine)
     lab = Lab.up(topology, name=os.environ.get(NAME_VARIABLE))
     try:
         return HostFabric(
@@ -53,6 +57,7 @@ def reserve(topology: Topology, site: Path | None = None, seed: int = 1) -> Host
             lab.site,
             seed,
             host_power=LabPower(lab),
+            engine=wanted,
             on_close=lab.close,
         )
     except BaseException:

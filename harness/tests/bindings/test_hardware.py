@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.bindings import hardware
+from harness.bindings import engine_option, hardware, sim, vmlab
 from harness.core.capability import Capability
 from harness.core.errors import ConfigError, HarnessError, TopologyNotOffered
 from harness.core.topology import Topology
@@ -80,6 +80,28 @@ def test_the_parameter_wins_over_the_environment(site, made, monkeypatch):
     monkeypatch.setenv(hardware.MAY_DISTURB, "1")
     hardware.reserve(TOPOLOGY, site(), may_disturb=False)
     assert made[0][1]["may_disturb"] is False
+
+
+@pytest.mark.parametrize(
+    ("given", "said", "engine"),
+    [(None, None, "auto"), (None, "native", "native"), ("pyverbs", "native", "pyverbs")],
+)
+def test_the_engine_is_that_of_the_option_or_of_the_environment(site, made, monkeypatch, given, said, engine):
+    monkeypatch.delenv("ROCE_ENGINE", raising=False)
+    if said is not None:
+        monkeypatch.setenv("ROCE_ENGINE", said)
+    hardware.reserve(TOPOLOGY, site(), engine=given)
+    assert made[0][1]["engine"] == engine
+
+
+def test_a_simulated_fabric_has_no_engines():
+    assert engine_option(sim, "sim", None) == {}
+    assert engine_option(hardware, "hardware", "native") == {"engine": "native"}
+    assert engine_option(vmlab, "vmlab", "auto") == {"engine": "auto"}
+    with pytest.raises(ConfigError, match=r"--engine: fabric 'sim' has no engines .*--fabric vmlab"):
+        engine_option(sim, "sim", "native")
+    with pytest.raises(ConfigError, match="--engine: no such engine"):
+        engine_option(hardware, "hardware", "perftest")
 
 
 def test_a_host_that_nobody_answers_at_is_named(site, monkeypatch):

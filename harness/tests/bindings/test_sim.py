@@ -246,7 +246,7 @@ def test_the_variable_names_the_simulator(fabric_of, monkeypatch, tmp_path):
 
 def test_a_missing_simulator_says_how_to_build_it(monkeypatch):
     monkeypatch.delenv("ROCE_SIM", raising=False)
-    monkeypatch.setattr("harness.bindings.sim.process._candidates", lambda: iter(()))
+    monkeypatch.setattr("harness.core.programs._candidates", lambda name: iter(()))
     with pytest.raises(SimError, match="there is no roce-sim: build it with `make setup`"):
         reserve(Topology.load("dumbbell"))
 

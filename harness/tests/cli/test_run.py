@@ -63,6 +63,13 @@ def test_what_the_topology_refuses_is_told_with_its_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_simulated_fabric_has_no_engine_to_choose(roce: Roce, incast: Path, tmp_path: Path) -> None:
+    said = roce("run", incast, "--engine", "native", "--out", tmp_path / "out")
+
+    assert said.code == 2
+    assert "--engine: fabric 'sim' has no engines to choose from" in said.err
+
+
 @pytest.mark.usefixtures("simulator")
 class TestOnTheSimulator:
     def test_a_run_leaves_its_files(self, roce: Roce, incast: Path, tmp_path: Path) -> None:

@@ -9,10 +9,13 @@ import time
 
 import pytest
 
+from harness.core.capability import Capability
+from harness.core.engine import Engine
 from harness.core.errors import (
     AgentFailed,
     AgentLost,
     CommandFailed,
+    EngineError,
     HostUnreachable,
     PeerMismatch,
 )
@@ -85,6 +88,19 @@ def test_an_agent_that_says_no_hello_is_given_up(lab, monkeypatch):
     with pytest.raises(AgentLost, match=r"h2: the agent said nothing within 0.3 s of its start"):
         lab.fabric(h2={"hello": None})
     assert settle(lab) == []
+
+
+def test_a_host_without_the_native_generator_is_known_when_it_is_asked_for(lab):
+    with pytest.raises(EngineError, match="no native generator on h1: the host does not say what it is"):
+        lab.fabric(engine=Engine.NATIVE)
+    assert settle(lab) == []
+
+
+def test_nobody_looks_for_the_native_generator_when_pyverbs_is_asked_for(lab, monkeypatch):
+    monkeypatch.setattr("harness.hosts.rig.equip", None)
+    fabric = lab.fabric(engine=Engine.PYVERBS)
+    assert Capability.LOAD_OPTIONS not in fabric.capabilities
+    assert fabric.run(SHORT).ended == "done"
 
 
 def test_a_host_that_cannot_be_reached_is_named(lab):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from harness import Qos, Scenario
 from harness.bindings.vmlab import RunningLab
+from harness.core.engine import Engine
 from harness.core.errors import HarnessError, TransportError
 from harness.core.qos import Nic
 from harness.core.result import RunResult
@@ -101,7 +102,7 @@ class FaultLab:
         if remote is not None:
             remote.close()
 
-    def fault_at_start(self, site: Site) -> Told:
+    def fault_at_start(self, site: Site, engine: Engine = Engine.AUTO) -> Told:
         """Return what a fabric of this site says; what an agent finds can be known when that of h2 says hello."""
         knowable = [time.monotonic()]
         dial = dialer(site)
@@ -114,7 +115,7 @@ class FaultLab:
             return opened, errors
 
         try:
-            HostFabric("faulty", self.topology, site, 1, dial=dial_and_watch).close()
+            HostFabric("faulty", self.topology, site, 1, dial=dial_and_watch, engine=engine).close()
         except HarnessError as error:
             return Told(error, time.monotonic() - knowable[-1])
         raise AssertionError("the fabric came up")

@@ -19,6 +19,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
+from harness.core.engine import Engine
 from harness.core.errors import (
     AgentFailed,
     AgentLost,
@@ -103,7 +104,7 @@ def test_a_host_key_that_changed(faultlab: FaultLab, judge: Judge, tmp_path: Pat
 def test_a_python_without_pyverbs(faultlab: FaultLab, judge: Judge) -> None:
     bare = "/root/bare-python"
     faultlab.on("h2", f"printf '#!/bin/sh\\nexec python3 -S \"$@\"\\n' >{bare}; chmod +x {bare}")
-    told = faultlab.fault_at_start(faultlab.site_with("h2", python=bare))
+    told = faultlab.fault_at_start(faultlab.site_with("h2", python=bare), Engine.PYVERBS)
     assert judge("no pyverbs", told, EngineError, "pyverbs", "python3-pyverbs", agents=0) == NOTHING
 
 

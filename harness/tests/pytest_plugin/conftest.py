@@ -29,9 +29,12 @@ def port(drops, peak):
     return {**lists, **dict.fromkeys(port_counters._TOTALS.values(), 0), "drops": reasons}
 
 
-def reserve(topology, site=None, seed=1):
+ENGINES = ("auto", "pyverbs", "native")
+
+
+def reserve(topology, site=None, seed=1, engine=None):
     with open("reservations.txt", "a") as file:
-        file.write(f"{topology.name} {seed}\\n")
+        file.write(" ".join(map(str, filter(None, (topology.name, seed, engine)))) + "\\n")
     if topology.name == "ring-4":
         raise ConfigError("the lab is closed", key="topology", value=topology.name)
     if topology.name == "chain-3":

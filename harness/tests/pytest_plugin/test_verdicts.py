@@ -76,6 +76,27 @@ def test_needy(fabric, expect):
     assert session.test("test_needy").skipped == "fabric 'fake' does not offer LINK_FLAP, TOPOLOGY chain-3"
 
 
+def test_the_engine_of_hosts_reaches_the_fabric(lab: Lab) -> None:
+    session = lab.run("def test_it(fabric, expect):\n    expect('x', 1, equals(1))\n", "--engine", "native")
+    assert session.outcomes() == {"test_it": "PASS"}
+    assert (lab.pytester.path / "reservations.txt").read_text() == "leaf-spine-16 1 native\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--fabric", "sim", "--engine", "native"), "--engine: fabric 'sim' has no engines to choose from"),
+        (("--engine", "fast"), "--engine: no such engine (value 'fast'); there are: auto, pyverbs, native"),
+    ],
+)
+def test_an_engine_that_the_fabric_lacks_is_a_usage_error(
+    lab: Lab, options: tuple[str, ...], words: str
+) -> None:
+    session = lab.run("def test_it(fabric):\n    pass\n", *options)
+    assert session.code == pytest.ExitCode.USAGE_ERROR
+    assert words in session.stdout
+
+
 def test_the_owner_of_a_fabric_says_so_in_the_environment(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROCE_I_OWN_THIS_FABRIC", "")
     lab.run("def test_it(fabric):\n    pass\n")
