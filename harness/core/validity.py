@@ -68,6 +68,7 @@ def invalid_reasons(
         _payload_right(raw, may_fail),
         _started_together(raw),
         _clocks_steady(raw),
+        _pauses_held(raw),
         _nothing_negative(raw),
         law_reasons(job, raw, series),
     )
@@ -278,6 +279,34 @@ def _series_there(job: Mapping[str, Any], raw: Mapping[str, Any], series: Series
     unread = [name for name in dict.fromkeys((*known, *series)) if series[name].missing is not None]
     if unread:
         yield f"series that cannot be read: {_listed(unread)}"
+
+
+def _pauses_held(raw: Mapping[str, Any]) -> Iterator[str]:
+    """A pause with gaps is another experiment: what its sender cannot vouch for did not happen.
+
+    Where gaps were asked for (an interval longer than the pause) none may be longer than that.
+    """
+    hosts = raw.get("hosts")
+    for event in (hosts.get("events") if isinstance(hosts, dict) else None) or ():
+        if event.get("kind") != "pause_storm" or event.get("began_ps") is None:
+            continue
+        said = event.get("certificate") or {}
+        largest, limit = said.get("largest_gap_ns"), _longest_gap(said)
+        if said.get("error") is not None:
+            yield f"the pause of {event.get('port')} broke off: {said['error']}"
+        elif not isinstance(largest, int) or limit is None:
+            yield f"nobody vouches for the pause of {event.get('port')}"
+        elif largest > limit:
+            sizes = f"largest {format_duration(largest * 1000)} over {format_duration(limit * 1000)}"
+            yield f"the pause of {event.get('port')} had gaps: {sizes}"
+
+
+def _longest_gap(said: Mapping[str, Any]) -> int | None:
+    """Return how far apart the frames of a pause may be, in ns: its quanta, or what was asked for beyond them."""
+    held, interval = said.get("quanta_ns"), said.get("interval_ns")
+    if not isinstance(held, int) or not isinstance(interval, int):
+        return None
+    return held if interval <= held else interval + held
 
 
 def _figures_there(raw: Mapping[str, Any]) -> Iterator[str]:

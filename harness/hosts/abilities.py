@@ -28,6 +28,7 @@ def abilities(
     switches: Switches,
     *,
     power: bool,
+    pause: bool,
     may_disturb: bool,
 ) -> tuple[frozenset[Capability], frozenset[Capability]]:
     """Return what the fabric offers, and what it could do and may not."""
@@ -35,6 +36,8 @@ def abilities(
     able |= frozenset(_where_all_have_it(list(hello), endpoints))
     if power:
         able |= {Capability.HOST_DOWN}
+    if pause:
+        able |= {Capability.PAUSE_STORM}
     return (able, frozenset()) if may_disturb else (able - DISTURBING, able & DISTURBING)
 
 

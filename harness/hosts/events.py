@@ -14,11 +14,10 @@ from harness.hosts.gather import each
 
 log = logging.getLogger(__name__)
 
-Act = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Carries out an event; returns what was done by whom, in their words."""
-
 ACT_TIMEOUT_S = 30.0
 """For one event to be carried out."""
+
+NO_LEAD: Mapping[str, float] = {}
 
 JOIN_S = 5.0
 """How long an event that is being carried out is waited for when the run ends."""
@@ -26,12 +25,16 @@ JOIN_S = 5.0
 
 @dataclass(slots=True)
 class Played:
-    """One event and what became of it; times in ns of the controller's clock, None while it did not happen."""
+    """One event and what became of it; times in ns of the controller's clock, None while it did not happen.
+
+    `said` is what was done by whom, in their words; `certificate` is what a program measured of its own work.
+    """
 
     event: Mapping[str, Any]
     began_ns: int | None = None
     done_ns: int | None = None
     said: Mapping[str, Any] = field(default_factory=dict)
+    certificate: Mapping[str, Any] | None = None
 
     def as_result(self, t0_ns: int) -> dict[str, object]:
         """Return it as a result writes it, in ps since the start of the run."""
@@ -40,13 +43,19 @@ class Played:
             "began_ps": None if self.began_ns is None else (self.began_ns - t0_ns) * 1000,
             "done_ps": None if self.done_ns is None else (self.done_ns - t0_ns) * 1000,
             "said": dict(self.said),
+            **({} if self.certificate is None else {"certificate": dict(self.certificate)}),
         }
+
+
+Act = Callable[[Played], None]
+"""Carries out an event and notes on it when that was and what was done."""
 
 
 class Schedule:
     """Plays events: those at time 0 before the start, the others when they are due, lanes side by side.
 
-    `act` does it. `failed` is called, from another thread, with the first error of each lane.
+    `act` does it, for events in `lead_s` so many seconds ahead: it waits itself, and goes on for as long as the
+    event does. `failed` is called, from another thread, with the first error of each lane.
     """
 
     def __init__(
@@ -54,10 +63,12 @@ class Schedule:
         events: Iterable[Mapping[str, Any]],
         act: Act,
         failed: Callable[[Exception], None],
+        lead_s: Mapping[str, float] = NO_LEAD,
     ) -> None:
         self.played = [Played(event) for event in events]
         self._act = act
         self._failed = failed
+        self._lead_s = lead_s
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -90,13 +101,14 @@ class Schedule:
     def _lanes(self, *, first: bool) -> dict[str, list[Played]]:
         lanes: defaultdict[str, list[Played]] = defaultdict(list)
         for played in sorted(self.played, key=lambda each: int(each.event["at_ps"])):
-            if (played.event["at_ps"] == 0) == first:
+            if (played.event["at_ps"] == 0 and played.event["kind"] not in self._lead_s) == first:
                 lanes[lane_of(played.event)].append(played)
         return dict(lanes)
 
     def _run(self, lane: list[Played], t0_ns: int) -> None:
         for played in lane:
-            due = t0_ns + played.event["at_ps"] // 1000
+            lead_ns = int(self._lead_s.get(played.event["kind"], 0) * 1e9)
+            due = t0_ns + played.event["at_ps"] // 1000 - lead_ns
             if self._over.wait(max(0, due - time.monotonic_ns()) / 1e9):
                 return
             try:
@@ -106,13 +118,16 @@ class Schedule:
                 return
 
     def _play(self, played: Played) -> None:
-        played.began_ns = time.monotonic_ns()
-        played.said = self._act(played.event)
-        played.done_ns = time.monotonic_ns()
+        self._act(played)
         log.info("%s: %s done", lane_of(played.event), played.event["kind"])
 
 
 def lane_of(event: Mapping[str, Any]) -> str:
-    """Return what an event is done to; events of one lane follow one another, lanes go side by side."""
+    """Return what an event is done to; events of one lane follow one another, lanes go side by side.
+
+    A storm lasts, and other events of its port do not wait for its end.
+    """
+    if event["kind"] == "pause_storm":
+        return f"{event['port']} paused at {event['at_ps']}"
     keys = {"host_down": "host", "qos": "node", "impair": "flow"}
     return str(event[keys.get(event["kind"], "port")])

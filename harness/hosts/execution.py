@@ -12,10 +12,11 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.hosts.client import AgentEvent
-from harness.hosts.events import Schedule
+from harness.hosts.events import Played, Schedule
 from harness.hosts.gather import together
 from harness.hosts.gear import routes_of
 from harness.hosts.observed import Observed
+from harness.hosts.pause import LEAD_S, Storms
 from harness.hosts.plan import (
     End,
     Plan,
@@ -69,6 +70,7 @@ class Execution:
         self._progress = progress
         self._seen = Observed()
         self._plan = Plan({})
+        self._storms = Storms(rig, job)
         self._schedule = self._make_schedule()
 
     def run(self) -> Observed:
@@ -160,6 +162,7 @@ class Execution:
             "start",
             timeout_s=ANSWER_S,
         )
+        self._storms.start(self._seen.t0_ns, self._seen.clocks)
         self._schedule.start(self._seen.t0_ns)
         traffic = Traffic(
             self._crew,
@@ -171,6 +174,7 @@ class Execution:
         )
         with self._seen.step("traffic"):
             course = traffic.follow()
+        self._storms.stop()
         self._schedule.stop()
         self._seen.dark = frozenset(self._crew.dark)
         self._seen.ends = course.results
@@ -289,7 +293,9 @@ class Execution:
     def _clean_up(self) -> None:
         """After an error: end all traffic and put everything back, hosts and switches side by side."""
         log.info("cleaning up after an error")
+        self._storms.stop()
         self._schedule.stop()
+        self._storms.kill()
         switches = threading.Thread(target=self._restore, name="restoring", daemon=True)
         switches.start()
         self._tear_down()
@@ -341,7 +347,15 @@ class Execution:
         def failed(error: Exception) -> None:
             self._crew.events.put(AgentEvent("", SCHEDULE_FAILED, {"error": error}))
 
-        return Schedule(self._job["events"], self._act, failed)
+        return Schedule(self._job["events"], self._play, failed, {"pause_storm": LEAD_S})
+
+    def _play(self, played: Played) -> None:
+        if played.event["kind"] == "pause_storm":
+            self._storms.play(played)
+            return
+        played.began_ns = time.monotonic_ns()
+        played.said = self._act(played.event)
+        played.done_ns = time.monotonic_ns()
 
     def _act(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
         if event["kind"] == "host_down":

@@ -27,6 +27,7 @@ from harness.hosts.crew import Crew, Dialer, HostPower, dialer
 from harness.hosts.demands import refuse_what_is_missing
 from harness.hosts.execution import Execution
 from harness.hosts.gear import Nics, Switches
+from harness.hosts.pause import can_pause
 from harness.hosts.rig import Rig, raise_first
 from harness.hosts.traffic import Progress
 
@@ -158,7 +159,13 @@ class HostFabric:
         rig.make_ready()
         hello = [crew.client(host).hello for host in crew.hosts]
         found, self._withheld = abilities(
-            hello, rig.endpoints, rig.nics, rig.switches, power=power, may_disturb=rig.may_configure
+            hello,
+            rig.endpoints,
+            rig.nics,
+            rig.switches,
+            power=power,
+            pause=can_pause(rig),
+            may_disturb=rig.may_configure,
         )
         if all(native.path is not None for native in rig.natives.values()):
             self.capabilities |= {Capability.LOAD_OPTIONS}
