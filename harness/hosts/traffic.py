@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.errors import AgentFailed
+from harness.core.errors import AgentFailed, one_line
 from harness.hosts.client import AgentEvent
 from harness.hosts.crew import Crew
 from harness.hosts.plan import End, is_source
@@ -113,7 +113,11 @@ class Traffic:
             case "finished":
                 self._finish(event.host, data)
             case "failed":
-                raise AgentFailed(f"{event.host}: traffic broke off: {data.get('message')}")
+                error = data.get("error")
+                said = error.get("message") if isinstance(error, dict) else None
+                raise AgentFailed(
+                    one_line(f"{event.host}: traffic broke off: {said or 'it does not say why'}")
+                )
             case "schedule_failed":
                 raise data["error"]
 

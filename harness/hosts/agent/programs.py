@@ -58,8 +58,15 @@ class Children:
 
     def start(self, argv: list[str]) -> subprocess.Popen[bytes]:
         """Start a program with its output in a pipe. Call from the main thread: the child dies with that."""
+        return self._start(argv, subprocess.DEVNULL, subprocess.STDOUT)
+
+    def talk(self, argv: list[str]) -> subprocess.Popen[bytes]:
+        """Start a program that is spoken to: input, output and errors in a pipe each; otherwise as `start`."""
+        return self._start(argv, subprocess.PIPE, subprocess.PIPE)
+
+    def _start(self, argv: list[str], stdin: int, stderr: int) -> subprocess.Popen[bytes]:
         child = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr,
             start_new_session=True, env={**os.environ, "LC_ALL": "C"},
             preexec_fn=die_with_parent,  # noqa: PLW1509 - takes no lock before exec
         )  # fmt: skip
@@ -73,8 +80,10 @@ class Children:
         if child.poll() is None:
             self._signal(child)
             child.wait(wait_s)
-        if child.stdout:
-            child.stdout.close()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe:
+                with contextlib.suppress(OSError):  # what nobody read any more is lost
+                    pipe.close()
 
     def kill_all(self) -> None:
         """End all programs without waiting for them; for the last moments of the agent."""

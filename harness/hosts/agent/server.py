@@ -13,7 +13,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,9 @@ from . import clock, counters, devices, programs, reduction, verbs
 from .errors import AgentError, BadRequest
 from .programs import Children
 from .request import Fields
-from .session import Session
+from .session import Operation, Session
 
 PROTOCOL = 1
-Operation = Callable[[Fields], "dict[str, Any]"]
-"""Does what a request asks and returns the keys of its answer."""
-
 LAST_SECONDS = 1.5
 """How long closing may take when the input has ended; then the process just ends."""
 
@@ -112,7 +108,7 @@ class Server:
         self._worker.start()
 
     def _emit(self, event: dict[str, Any], *, droppable: bool = False) -> None:
-        if event["event"] == "finished":
+        if event["event"] == "finished" and self.session.is_own:
             event["usage"].update(interpreter())
         self.output.write(event, droppable=droppable)
 
@@ -228,9 +224,7 @@ class Server:
             raise
         except Exception as error:  # noqa: BLE001 - the run is lost, the agent is not
             self.session.run = None
-            self.output.write(
-                {"event": "failed", "error": _internal(error).to_json(), "mono_ns": clock.now_ns()}
-            )
+            self.output.write({"event": "failed", "error": _told(error).to_json(), "mono_ns": clock.now_ns()})
             return
         if run.over and self.session.run is run:
             self.session.run = None
@@ -241,6 +235,10 @@ def _parse(line: bytes) -> object:
         return json.loads(line)
     except ValueError:
         raise BadRequest("line", line[:200].decode("utf-8", "replace"), "one JSON object") from None
+
+
+def _told(error: Exception) -> AgentError:
+    return error if isinstance(error, AgentError) else _internal(error)
 
 
 def _internal(error: Exception) -> AgentError:

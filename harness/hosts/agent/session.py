@@ -13,6 +13,8 @@ from .errors import AgentError, BadRequest
 from .flow import MAX_INT, EndSpec, Qos, read_end, read_qos
 from .layout import Limits, plan
 from .memory import available_bytes
+from .native import FORWARDED, Relay
+from .native import Run as NativeRun
 from .pairs import Place, read_remote
 from .perftest import PerftestEnd
 from .pingpong import PingPong
@@ -24,6 +26,9 @@ from .slots import Region
 from .source import Source
 from .sysfs import ROOT, Sysfs
 from .target import Target
+
+Operation = Callable[[Fields], "dict[str, Any]"]
+"""Does what a request asks and returns the keys of its answer."""
 
 MOST_MEMORY = 512 << 20
 """Bytes of payload memory a run uses at most, unless `prepare` says otherwise."""
@@ -38,7 +43,7 @@ class Session:
     def __init__(self, emit: Emit, children: Children, sysfs_root: Path = ROOT) -> None:
         self._emit, self._children = emit, children
         self.sysfs = Sysfs(sysfs_root)
-        self.run: Run | None = None
+        self.run: Run | NativeRun | None = None
         self.quitting = False
         self._forget()
 
@@ -52,11 +57,12 @@ class Session:
         self._ends: dict[str, End] = {}
         self._connected: set[str] = set()
         self._duration_ns: int | None = None
+        self._relay: Relay | None = None
 
     @property
-    def operations(self) -> dict[str, Callable[[Fields], dict[str, Any]]]:
+    def operations(self) -> dict[str, Operation]:
         """Return what answers each request, by its name."""
-        return {
+        own: dict[str, Operation] = {
             "prepare": self.prepare,
             "connect": self.connect,
             "start": self.start,
@@ -65,19 +71,38 @@ class Session:
             "recover": self.recover,
             "resume": self.resume,
             "reduce_check": self.reduce_check,
+            "series": self.series,
             "teardown": self.teardown,
             "quit": self.quit,
         }
+        return own if self._relay is None else {name: self._relayed(name, own[name]) for name in own}
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the agent itself makes the traffic."""
+        return self._relay is None
+
+    def _relayed(self, name: str, own: Operation) -> Operation:
+        """Return what answers a request while the native generator makes the traffic."""
+        return (lambda fields: self._forward(name, fields)) if name in FORWARDED else own
+
+    def _forward(self, name: str, fields: Fields) -> dict[str, Any]:
+        assert self._relay is not None  # noqa: S101 - else the request is not relayed
+        answer = self._relay.forward(name, fields)
+        self.run = self._relay.run
+        return answer
 
     # --- prepare ---------------------------------------------------------------------------------
 
     def prepare(self, fields: Fields) -> dict[str, Any]:
         """Make everything the ends need; after an error nothing of it is left."""
-        fields.only("id", "op", "run", "qos", "ends", "memory_bytes", "duration_ns")
+        fields.only("id", "op", "run", "qos", "ends", "memory_bytes", "duration_ns", "native")
         if self._name is not None:
             raise BadRequest(
                 "run", fields.values.get("run"), f"teardown first: run {self._name!r} is still here"
             )
+        if fields.values.get("native") is not None:
+            return self._prepare_native(fields)
         name, qos = fields.text("run"), read_qos(fields.object("qos", {}))
         budget = fields.integer("memory_bytes", 1 << 16, MAX_INT, _budget())
         self._duration_ns = fields.integer_or_none("duration_ns", 1, MAX_INT)
@@ -92,7 +117,16 @@ class Session:
             raise
         self._name = name
         ends = {name: end.describe() for name, end in self._ends.items()}
-        return {"run": name, "ends": ends, "gids": self._gids, "memory": {"budget_bytes": budget}}
+        return {
+            "run": name, "engine": "pyverbs", "ends": ends, "gids": self._gids, "memory": {"budget_bytes": budget}
+        }  # fmt: skip
+
+    def _prepare_native(self, fields: Fields) -> dict[str, Any]:
+        """Let the native generator make everything."""
+        name, relay = fields.text("run"), Relay(fields.object("native"), self._children, self._emit)
+        answer = relay.prepare(fields)
+        self._name, self._relay = name, relay
+        return {**answer, "engine": "native"}
 
     def _make_end(self, spec: EndSpec, qos: Qos, budget: int) -> None:
         try:
@@ -214,7 +248,7 @@ class Session:
         """Post nothing more; `finished` follows."""
         fields.only("id", "op", "drain_ns")
         drain = fields.integer("drain_ns", 0, MAX_INT, 0)
-        if self.run is not None:
+        if isinstance(self.run, Run):
             self.run.stop(drain)
         return {}
 
@@ -264,6 +298,12 @@ class Session:
         fields.only("id", "op")
         return {"groups": {key: group.check() for key, group in self._groups.items()}}
 
+    def series(self, fields: Fields) -> dict[str, Any]:
+        """Return rows of a series that the native generator wrote."""
+        if self._relay is None:
+            raise BadRequest("op", "series", "a run of the native generator")
+        return self._relay.series(fields)
+
     def teardown(self, fields: Fields) -> dict[str, Any]:
         """Close everything, running or not."""
         fields.only("id", "op")
@@ -278,6 +318,11 @@ class Session:
 
     def _close(self) -> dict[str, Any]:
         self.run = None
+        relay = self._relay
+        if relay is not None:
+            answer = relay.close()
+            self._forget()
+            return answer
         stack = self._stack
         stack.close()
         self._forget()

@@ -237,6 +237,22 @@ def agent(archive):
     process.close()
 
 
+IMPATIENT = """
+import sys, harness.hosts.agent.native as native
+native.ANSWER_S, native.PING_AFTER_S, native.SILENCE_S = 1.0, 0.5, 1.4
+from harness.hosts.agent.server import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def silent_agent():
+    """An agent that gives its child up after a second."""
+    process = Process([sys.executable, "-c", IMPATIENT])
+    yield process
+    process.close()
+
+
 @pytest.fixture
 def start_agent(archive):
     started = []
