@@ -151,6 +151,7 @@ struct load_qp_wish {
   struct load_cq *cq; /* sends and receives */
   struct load_srq *srq;
   uint32_t sends, receives;
+  uint32_t batch;              /* work requests of one call at most (more are no error); 0: not known */
   uint32_t sges, inline_bytes; /* with 1 and 0 every work request has exactly one element and is not inline */
   uint32_t opcodes; /* mask 1 << enum load_opcode of what will be posted */
   enum load_posting posting;
@@ -208,6 +209,10 @@ struct load_device_ops {
   /* --- data ----------------------------------------------------------------------------------------------------- */
   /* What posts work requests of an opcode on a QP; asked once, before traffic. */
   load_post_fn *(*poster)(const struct load_qp *qp, enum load_opcode opcode);
+  /* The same for requests that do not change: each call is given the same array from its start, and between two calls
+   * at most `id` and `flags` of the last request of either have changed. Asked again when more has. NULL: the device
+   * gains nothing by it. See load_reposter(). */
+  load_post_fn *(*reposter)(const struct load_qp *qp, enum load_opcode opcode);
   /* Takes completions, at most `most` and perhaps fewer than there are; 0 means that there are none. */
   unsigned (*poll)(struct load_cq *cq, struct load_wc *out, unsigned most);
   bool (*arm)(struct load_cq *cq); /* the next completion makes fd readable; poll again after this */
@@ -223,6 +228,12 @@ struct load_device {
   int numa_node; /* -1 unknown */
   void *impl;
 };
+
+static inline load_post_fn *load_reposter(const struct load_qp *qp, enum load_opcode opcode)
+{
+  const struct load_device_ops *ops = qp->device->ops;
+  return ops->reposter != NULL ? ops->reposter(qp, opcode) : ops->poster(qp, opcode);
+}
 
 extern const struct load_device_ops load_null_ops;
 #ifdef ROCE_LOAD_VERBS

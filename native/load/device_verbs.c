@@ -218,6 +218,7 @@ const struct load_device_ops load_verbs_ops = {
     .async_event = load_verbs_async_event,
     .tick_ns = verbs_tick_ns,
     .poster = load_verbs_poster,
+    .reposter = load_verbs_reposter,
     .poll = load_verbs_poll,
     .arm = load_verbs_arm,
     .acknowledge = load_verbs_acknowledge,

@@ -6,8 +6,9 @@
 
 #include "device.h"
 
-/* Work requests that ibv_post_send is given in one call at most. Each QP has an array of them (4 KiB). */
-enum { LOAD_CHAIN = 32 };
+/* Work requests that ibv_post_send is given in one call at most: what a wish says, or the first. A QP has an array of
+ * them, 128 bytes each. */
+enum { LOAD_CHAIN = 32, LOAD_MAX_CHAIN = 1024 };
 
 struct load_verbs {
   struct ibv_context *context;
@@ -31,8 +32,11 @@ struct load_verbs_qp {
   uint32_t remote_qpn, qkey;
   enum load_transport transport;
   bool plain; /* one element, not inline */
-  uint32_t chain_length;
   struct ibv_send_wr *chain; /* linked in a row; NULL with `ex` */
+  uint32_t chain_length;
+  uint32_t cut;  /* the one of them that has no next */
+  uint32_t same; /* requests at its start that reposting has filled in */
+  load_post_fn *fill_and_post; /* of the opcode that is reposted */
 };
 
 static inline struct load_verbs *load_verbs_of(const struct load_device *device)
@@ -98,6 +102,7 @@ bool load_verbs_qp_make(struct load_device *device, const struct load_qp_wish *w
                         struct load_error *e);
 void load_verbs_qp_free(struct load_qp *qp);
 load_post_fn *load_verbs_poster(const struct load_qp *qp, enum load_opcode opcode);
+load_post_fn *load_verbs_reposter(const struct load_qp *qp, enum load_opcode opcode);
 
 bool load_verbs_qp_connect(struct load_qp *qp, const struct load_route *route, struct load_error *e);
 bool load_verbs_qp_reset(struct load_qp *qp, struct load_error *e);
@@ -105,6 +110,8 @@ bool load_verbs_qp_pace(struct load_qp *qp, uint64_t rate_bps, struct load_error
 
 /* --- device_verbs_event.c -------------------------------------------------------------------------------------------- */
 
+/* Says what an event means; false when it means nothing bad. */
+bool load_verbs_event_words(const struct ibv_async_event *event, char *text, size_t size, bool *fatal);
 bool load_verbs_async_event(struct load_device *device, char *text, size_t size, bool *fatal);
 
 /* The errno of a call that returns one, or -1 and sets it; EIO when it is set to nothing. */

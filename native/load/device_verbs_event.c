@@ -48,18 +48,23 @@ static void describe(const struct bad *bad, const struct ibv_async_event *event,
   }
 }
 
+bool load_verbs_event_words(const struct ibv_async_event *event, char *text, size_t size, bool *fatal)
+{
+  const struct bad *bad = bad_of(event->event_type);
+  if (bad == NULL)
+    return false;
+  describe(bad, event, text, size);
+  *fatal = bad->fatal;
+  return true;
+}
+
 bool load_verbs_async_event(struct load_device *device, char *text, size_t size, bool *fatal)
 {
   struct ibv_async_event event;
-  while (ibv_get_async_event(load_verbs_of(device)->context, &event) == 0) {
-    const struct bad *bad = bad_of(event.event_type);
-    if (bad != NULL) {
-      describe(bad, &event, text, size);
-      *fatal = bad->fatal;
-    }
-    ibv_ack_async_event(&event);
-    if (bad != NULL)
-      return true;
+  bool bad = false;
+  while (!bad && ibv_get_async_event(load_verbs_of(device)->context, &event) == 0) {
+    bad = load_verbs_event_words(&event, text, size, fatal);
+    ibv_ack_async_event(&event); /* a QP is not destroyed before its events are acknowledged */
   }
-  return false;
+  return bad;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "device_verbs.h"
-#include "op.h"
+#include "wr_post.h"
 
 static enum ibv_qp_type type_of(enum load_transport transport)
 {
@@ -106,9 +106,11 @@ static bool fail_qp(struct load_device *device, const struct load_qp_wish *wish,
 
 static bool make_chain(struct load_verbs_qp *q, const struct load_qp_wish *wish)
 {
-  q->chain_length = wish->sends == 0 ? 1 : wish->sends < LOAD_CHAIN ? wish->sends : LOAD_CHAIN;
+  uint32_t wanted = wish->batch == 0 ? LOAD_CHAIN : wish->batch < LOAD_MAX_CHAIN ? wish->batch : LOAD_MAX_CHAIN;
+  q->chain_length = wish->sends == 0 ? 1 : wish->sends < wanted ? wish->sends : wanted;
+  q->cut = q->chain_length - 1;
   q->chain = calloc(q->chain_length, sizeof *q->chain);
-  for (uint32_t i = 0; q->chain != NULL && i + 1 < q->chain_length; i++)
+  for (uint32_t i = 0; q->chain != NULL && i < q->cut; i++)
     q->chain[i].next = &q->chain[i + 1];
   return q->chain != NULL;
 }
@@ -161,4 +163,33 @@ load_post_fn *load_verbs_poster(const struct load_qp *qp, enum load_opcode opcod
   if (q->ex == NULL)
     return posts->legacy;
   return q->plain ? posts->one : posts->any;
+}
+
+/* Takes from the array what may have changed since the call before. */
+static int post_same(struct load_qp *qp, const struct load_wr *wr, unsigned n, unsigned *done)
+{
+  struct load_verbs_qp *q = qp->impl;
+  if (n > q->same) { /* also the first time, and with what is too long for the chain */
+    int error = q->fill_and_post(qp, wr, n, done);
+    q->same = n <= q->chain_length ? n : 0;
+    return error;
+  }
+  uint32_t before = q->cut;
+  q->chain[before].wr_id = wr[before].id;
+  q->chain[before].send_flags = wr[before].flags;
+  q->chain[n - 1].wr_id = wr[n - 1].id;
+  q->chain[n - 1].send_flags = wr[n - 1].flags;
+  *done = 0;
+  return load_post_chain(q, n, done);
+}
+
+load_post_fn *load_verbs_reposter(const struct load_qp *qp, enum load_opcode opcode)
+{
+  struct load_verbs_qp *q = qp->impl;
+  load_post_fn *poster = load_verbs_poster(qp, opcode);
+  if (poster == NULL || q->ex != NULL)
+    return poster;
+  q->same = 0;
+  q->fill_and_post = poster;
+  return post_same;
 }

@@ -62,14 +62,15 @@ static inline void load_wr_set_data(struct ibv_qp_ex *q, const struct load_wr *w
 }
 
 /* Posts the first `m` work requests of a QP's chain; adds what was posted to *done. */
-static inline int load_post_chain(const struct load_verbs_qp *v, unsigned m, unsigned *done)
+static inline int load_post_chain(struct load_verbs_qp *v, unsigned m, unsigned *done)
 {
-  struct ibv_send_wr *last = &v->chain[m - 1];
-  struct ibv_send_wr *next = last->next;
+  if (v->cut != m - 1) {
+    v->chain[v->cut].next = v->cut + 1 < v->chain_length ? &v->chain[v->cut + 1] : NULL;
+    v->cut = m - 1;
+    v->chain[v->cut].next = NULL;
+  }
   struct ibv_send_wr *bad = v->chain;
-  last->next = NULL;
   int returned = ibv_post_send(v->qp, v->chain, &bad);
-  last->next = next;
   *done += returned == 0 ? m : (unsigned)(bad - v->chain);
   return returned == 0 ? 0 : load_verbs_errno(returned);
 }
@@ -106,9 +107,10 @@ static inline int load_post_chain(const struct load_verbs_qp *v, unsigned m, uns
   }                                                                                                                    \
   static int post_##verb##_legacy(struct load_qp *qp, const struct load_wr *wr, unsigned n, unsigned *done)            \
   {                                                                                                                    \
-    const struct load_verbs_qp *v = qp->impl;                                                                          \
+    struct load_verbs_qp *v = qp->impl;                                                                                \
     int error = 0;                                                                                                     \
     *done = 0;                                                                                                         \
+    v->same = 0;                                                                                                       \
     for (unsigned m; n > 0 && error == 0; n -= m, wr += m) {                                                           \
       m = n < v->chain_length ? n : v->chain_length;                                                                   \
       for (unsigned i = 0; i < m; i++) {                                                                               \
