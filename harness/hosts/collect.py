@@ -15,7 +15,7 @@ from harness.core.site import Site
 from harness.hosts.clock import ClockMap, start_skew_ns
 from harness.hosts.observed import Observed
 from harness.hosts.plan import is_reliable
-from harness.hosts.series import write_series
+from harness.hosts.series import Known, write_series
 
 Json = dict[str, Any]
 
@@ -218,8 +218,10 @@ def _series(job: Mapping[str, Any], seen: Observed, end_ps: int | None, folder: 
     flows = {}
     for flow in job["flows"]:
         host = flow["src"].partition(":")[0]
-        samples = seen.ends.get(f"{flow['name']}/src", NOT_KNOWN).get("samples")
-        flows[flow["name"]] = None if not samples else (seen.clocks[host], samples)
+        samples = seen.ends.get(f"{flow['name']}/src", NOT_KNOWN).get("samples") or ()
+        by_qp = seen.by_qp.get(flow["name"])
+        known = samples or by_qp is not None
+        flows[flow["name"]] = Known(seen.clocks[host], samples, by_qp) if known else None
     return write_series(folder, job["sample_every_ps"], end_ps, flows, seen.t0_ns)
 
 
@@ -243,8 +245,15 @@ def _agent(host: str, seen: Observed) -> Json:
     ports = {name: end.as_result() for name, end in seen.endpoints.items() if end.host == host}
     one = next(iter(ports.values()), NOT_KNOWN)
     said = ("version", "python", "pyverbs", "numpy", "kernel", "hostname", "cpus", "perftest", "gil")
+    choice = seen.engines.get(host)
+    native = None if choice is None else choice.native
     return {
         **{key: hello.get(key) for key in said},
+        "engine": None if choice is None else choice.name,
+        "engine_why": None if choice is None else choice.why,
+        "generator": None if native is None else {"version": native.hello.get("version"), "how": native.why},
+        "threads": usage.get("threads"), "host_limited": usage.get("host_limited"),
+        "limited_why": usage.get("why"),
         "cpu_s": usage.get("cpu_s"), "wall_s": usage.get("wall_s"), "usage": dict(usage),
         "device": one.get("device"), "firmware": one.get("firmware"), "gid": one.get("gid"),
         "ports": ports, "ended": seen.why.get(host), "late_ns": _late_ns(host, seen),

@@ -88,5 +88,5 @@ def _beyond_native(flow: Mapping[str, Any]) -> Iterator[str]:
         yield "engine perftest"
 
 
-def _hosts_of(flow: Mapping[str, Any]) -> set[str]:
-    return {flow[end].partition(":")[0] for end in ("src", "dst")}
+def _hosts_of(flow: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(flow[end].partition(":")[0] for end in ("src", "dst"))

@@ -12,8 +12,9 @@ from typing import Any
 
 from harness.core.errors import ConfigError
 from harness.hosts.client import AgentEvent
+from harness.hosts.engines import choose
 from harness.hosts.events import Played, Schedule
-from harness.hosts.gather import together
+from harness.hosts.gather import attempt, each, together
 from harness.hosts.gear import routes_of
 from harness.hosts.observed import Observed
 from harness.hosts.pause import LEAD_S, Storms
@@ -28,6 +29,7 @@ from harness.hosts.plan import (
     plan_of,
     remote_ends,
 )
+from harness.hosts.qp_series import Announced, QpSeries, announced, fetch, sample_ns, thinning
 from harness.hosts.rig import Rig, raise_first
 from harness.hosts.series import progress_ms
 from harness.hosts.traffic import SCHEDULE_FAILED, Course, Progress, Traffic
@@ -56,6 +58,9 @@ RESTORE_S = 8.0
 """For switches and NICs to be put back; with the above and 10 s to notice silence it makes 15 s."""
 
 
+SERIES_S = 300.0
+"""For the series of all QPs to come from hosts: 64 MiB at most, less when packed."""
+
 LINK_EVENTS = frozenset({"link_down", "link_up", "link_rate"})
 """Events that name a port of a host and are done at the switch."""
 
@@ -68,6 +73,7 @@ class Execution:
         self._crew = rig.crew
         self._job = job
         self._progress = progress
+        self._run = uuid.uuid4().hex[:12]
         self._seen = Observed()
         self._plan = Plan({})
         self._storms = Storms(rig, job)
@@ -100,6 +106,7 @@ class Execution:
         self._seen.endpoints = dict(self._rig.endpoints)
         self._seen.hello = {host: self._crew.client(host).hello for host in self._crew.hosts}
         self._plan = plan_of(self._job, self._seen.endpoints, self._rig.site)
+        self._seen.engines = choose(self._job, self._plan.hosts, self._rig.natives, self._rig.engine)
         with step("prepare"):
             work = {"switches": self._configure_switches, "hosts": self._configure_hosts}
             together(work, timeout_s=WORK_S, what="preparing")
@@ -119,17 +126,26 @@ class Execution:
         self._seen.prepared = self._prepare()
 
     def _prepare(self) -> dict[str, Any]:
-        run = uuid.uuid4().hex[:12]
         requests = {
             host: {
-                "run": run,
+                "run": self._run,
                 "qos": nic_of(self._job, host),
                 "ends": [end.request for end in self._plan.of(host)],
+                "native": self._native_request(host),
             }
             for host in self._plan.hosts
         }
         answers = self._crew.tell(requests, "prepare", timeout_s=WORK_S)
         return {ident: qps for answer in answers.values() for ident, qps in answer["ends"].items()}
+
+    def _native_request(self, host: str) -> dict[str, Any] | None:
+        """Return which native generator makes the traffic of a host, None for the agent itself."""
+        native = self._seen.engines[host].native
+        if native is None:
+            return None
+        every_ns = sample_ns(self._job["sample_every_ps"])
+        folder = None if every_ns is None else native.series_folder(self._run, host)
+        return {"path": native.path, "series": folder, "sample_ns": every_ns}
 
     def _connect(self, prepared: Mapping[str, Any]) -> dict[str, Any]:
         """Tell each end of its peer's QPs, targets first; return what agents say of the routes."""
@@ -209,6 +225,8 @@ class Execution:
         with self._seen.step("verify"):
             time.sleep(flight_s(self._job))
             self._verify(self._seen.ends, self._seen.ends)
+        with self._seen.step("series"):
+            self._fetch_series()  # a second go writes its own
         self._recover()
         living = self._lit()
         with self._seen.step("counters"):
@@ -230,6 +248,31 @@ class Execution:
         requests = {host: {"ends": sent} for host, sent in by_host(self._plan, asked).items()}
         for answer in self._crew.tell(requests, "verify", timeout_s=WORK_S).values():
             into.update(answer["ends"])
+
+    def _fetch_series(self) -> None:
+        """Bring what native generators recorded of QPs here."""
+        wanted: dict[str, Announced] = {}
+        for ident, result in self._seen.ends.items():
+            host = self._host_of(ident)
+            if (
+                is_source(ident)
+                and host not in self._seen.dark
+                and self._seen.engines[host].native is not None
+            ):
+                found = announced(host, flow_of(ident), result.get("series"))
+                if found is not None and found.rows:
+                    wanted[flow_of(ident)] = found
+        every = thinning(wanted)
+        hosts = dict.fromkeys(series.host for series in wanted.values())
+
+        def one(host: str) -> dict[str, QpSeries]:
+            client = self._crew.client(host)
+            return {
+                flow: fetch(client, series, every) for flow, series in wanted.items() if series.host == host
+            }
+
+        for found_there in each(hosts, one, timeout_s=SERIES_S, what="fetching series").values():
+            self._seen.by_qp.update(found_there)
 
     def _recover(self) -> None:
         """Bring back the QPs of failed flows that ask for it, and let them send again."""
@@ -299,7 +342,23 @@ class Execution:
         switches = threading.Thread(target=self._restore, name="restoring", daemon=True)
         switches.start()
         self._tear_down()
+        self._remove_series()
         switches.join(RESTORE_S)
+
+    def _remove_series(self) -> None:
+        """Remove what an agent that was lost could not; one that lives has done it."""
+        folders = {
+            host: choice.native.series_folder(self._run, host)
+            for host, choice in self._seen.engines.items()
+            if choice.native is not None and host not in self._lit() and self._is_reachable(host)
+        }
+
+        def one(host: str) -> None:
+            self._crew.remotes[host].run(
+                ["rm", "-rf", "--", folders[host]], timeout_s=TEARDOWN_S, check=False
+            )
+
+        attempt(folders, one, timeout_s=TEARDOWN_S, what="removing series")
 
     def _tear_down(self) -> dict[str, Exception]:
         return self._crew.silence(self._lit(), TEARDOWN_S)

@@ -74,6 +74,12 @@ done
 """
 """Says what a host is, one `key=value` a line."""
 
+PROOF_SCRIPT = r"""
+find "$(dirname -- "$1")" -maxdepth 1 -type d -name "$2*" -mmin +1440 -exec rm -rf {} + 2>/dev/null
+exec "$1" --capabilities
+"""
+"""Runs the program `$1`; before that removes folders `$2…` beside it that killed runs left yesterday."""
+
 BUILD_SCRIPT = r"""
 cache=$(dirname -- "$1")
 program="$cache/$2"
@@ -105,6 +111,10 @@ class Native:
     def cache(self) -> str:
         """The folder on the host that holds the program: it belongs to our user alone."""
         return posixpath.dirname(self.path or "")
+
+    def series_folder(self, run: str, host: str) -> str:
+        """The folder for the series of a run; the agent makes and removes it. Hosts may share their home directory."""
+        return posixpath.join(self.cache, f"{SERIES_PREFIX}{run}-{host}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +239,8 @@ def _build(remote: Remote, host: _Host, kit: Kit) -> Native:
 
 def _proven(remote: Remote, path: str, how: str) -> Native:
     """Let the program run once: what it says must fit."""
-    done = remote.run([path, "--capabilities"], timeout_s=PROOF_S, check=False)
+    argv = ["sh", "-c", PROOF_SCRIPT, "proof", path, SERIES_PREFIX]
+    done = remote.run(argv, timeout_s=PROOF_S, check=False)
     said = _object(done.stdout)
     if done.exit_code or said is None:
         words = (done.stderr.strip() or done.stdout.strip() or "it says nothing").splitlines()[-1]

@@ -10,7 +10,9 @@ from typing import Any
 
 from harness.hosts.clock import ClockMap
 from harness.hosts.devices import Endpoint
+from harness.hosts.engines import Choice
 from harness.hosts.events import Played
+from harness.hosts.qp_series import QpSeries
 
 Json = dict[str, Any]
 
@@ -22,7 +24,8 @@ class Observed:
     `ends` holds the result of each end of a flow, `recovered` those of the second go of flows that failed and
     were brought back. `t0_ns` is the start of the run on the controller's clock; `asked` and `started` are each
     host's own clock when it was to start and when it did. `dark` are hosts that were powered off. `steps` says
-    how long each step of the run took, in s.
+    how long each step of the run took, in s. `engines` says what made the traffic of each host, `by_qp` has what
+    native generators recorded of the QPs of a flow.
     """
 
     t0_ns: int = 0
@@ -45,6 +48,8 @@ class Observed:
     unnamed: tuple[str, ...] = ()
     steps: dict[str, float] = field(default_factory=dict)
     deviations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    engines: Mapping[str, Choice] = field(default_factory=dict)
+    by_qp: dict[str, QpSeries] = field(default_factory=dict)
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:

@@ -99,7 +99,18 @@ def run(request, names):
 
 def pairs(end):
     number = 100 + len(end["id"])
-    return [{"qpn": number + index, "psn": 7, "mtu": 1024, "rkey": 1} for index in range(end["flow"]["qps"])]
+    place = {"gid": "::ffff:198.18.0.1", "gid_index": 1, "address": None, "mtu": 1024, "srqn": None}
+    memory = {
+        "psn": 7,
+        "rkey": 1,
+        "addr": 4096,
+        "bytes": 4096,
+        "slots": 1,
+        "stride": 0,
+        "period": 1,
+        "tcp_port": None,
+    }
+    return [{"qpn": number + index, **place, **memory} for index in range(end["flow"]["qps"])]
 
 
 def answer(op, request):
@@ -117,7 +128,11 @@ def answer(op, request):
         threading.Thread(target=run, args=(request, names), daemon=True).start()
         return {"now_mono_ns": time.monotonic_ns()}
     if op == "connect":
-        return {"ends": {}, "routes": {name: [] for name in request["ends"]}}
+        routes = {
+            name: [{"src_qpn": 100, "dst_qpn": qp["qpn"], "first_psn": 7, "udp_sport": None} for qp in peers]
+            for name, peers in request["ends"].items()
+        }
+        return {"ends": {name: {"took_ns": 1} for name in request["ends"]}, "routes": routes}
     if op == "verify":
         return {
             "ends": {
