@@ -165,22 +165,41 @@ load_post_fn *load_verbs_poster(const struct load_qp *qp, enum load_opcode opcod
   return q->plain ? posts->one : posts->any;
 }
 
-/* Takes from the array what may have changed since the call before. */
-static int post_same(struct load_qp *qp, const struct load_wr *wr, unsigned n, unsigned *done)
+/* Another length than that of the call before, or the first. */
+__attribute__((noinline)) static int post_same_anew(struct load_qp *qp, const struct load_wr *wr, unsigned n, unsigned *done)
 {
   struct load_verbs_qp *q = qp->impl;
-  if (n > q->same) { /* also the first time, and with what is too long for the chain */
+  *done = 0;
+  if (n == 0)
+    return 0;
+  if (n > q->same) { /* also what is too long for the chain */
     int error = q->fill_and_post(qp, wr, n, done);
     q->same = n <= q->chain_length ? n : 0;
     return error;
   }
-  uint32_t before = q->cut;
-  q->chain[before].wr_id = wr[before].id;
-  q->chain[before].send_flags = wr[before].flags;
+  q->chain[q->cut].wr_id = wr[q->cut].id; /* the last of the call before */
+  q->chain[q->cut].send_flags = wr[q->cut].flags;
   q->chain[n - 1].wr_id = wr[n - 1].id;
   q->chain[n - 1].send_flags = wr[n - 1].flags;
-  *done = 0;
   return load_post_chain(q, n, done);
+}
+
+/* Takes from the array what may have changed since the call before. */
+static int post_same(struct load_qp *qp, const struct load_wr *wr, unsigned n, unsigned *done)
+{
+  const struct load_verbs_qp *q = qp->impl;
+  if (n > q->same || n != q->cut + 1)
+    return post_same_anew(qp, wr, n, done);
+  const struct load_wr *last = &wr[n - 1];
+  struct ibv_send_wr *bad = q->chain;
+  q->chain[n - 1].wr_id = last->id;
+  q->chain[n - 1].send_flags = last->flags;
+  int returned = ibv_post_send(q->qp, q->chain, &bad);
+  *done = n;
+  if (returned == 0)
+    return 0;
+  *done = (unsigned)(bad - q->chain);
+  return load_verbs_errno(returned);
 }
 
 load_post_fn *load_verbs_reposter(const struct load_qp *qp, enum load_opcode opcode)
