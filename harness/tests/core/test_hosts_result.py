@@ -99,6 +99,44 @@ def test_what_makes_a_run_of_hosts_no_evidence(change, reason):
     assert result(change).invalid_reasons == (reason,)
 
 
+def paused(began_ps=5, certificate=None, **changes):
+    """Give the run a pause storm with a certificate: 335.539 us of pause, frames every half of that."""
+    said = {"quanta_ns": 335_539, "interval_ns": 167_769, "largest_gap_ns": 170_000, "error": None, **changes}
+    storm = {"kind": "pause_storm", "port": "h2:p0", "began_ps": began_ps, "certificate": certificate or said}
+
+    def change(raw):
+        raw["hosts"]["events"] = [{"kind": "link_down", "port": "h2:p0", "began_ps": 1}, storm]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        (paused(), ()),
+        (paused(largest_gap_ns=335_539), ()),
+        (
+            paused(largest_gap_ns=1_200_000),
+            ("the pause of h2:p0 had gaps: largest 1.2ms over 335.539us",),
+        ),
+        (
+            paused(error="p0 was removed", largest_gap_ns=1_200_000),
+            ("the pause of h2:p0 broke off: p0 was removed",),
+        ),
+        (paused(certificate={"error": None}), ("nobody vouches for the pause of h2:p0",)),
+        (paused(largest_gap_ns=None), ("nobody vouches for the pause of h2:p0",)),
+        (paused(began_ps=None, certificate={"error": None}), ()),
+        (paused(interval_ns=1_000_000, largest_gap_ns=1_100_000), ()),  # gaps were asked for
+        (
+            paused(interval_ns=1_000_000, largest_gap_ns=2_000_000),
+            ("the pause of h2:p0 had gaps: largest 2ms over 1.335539ms",),
+        ),
+    ],
+)
+def test_a_pause_that_did_not_hold_makes_a_run_no_evidence(change, reasons):
+    assert result(change).invalid_reasons == reasons
+
+
 def test_wrong_payload_is_a_measurement_where_the_test_is_about_it():
     run = result(lambda raw: raw["flows"][0].update(payload_mismatched_bytes=17), may_fail=["pair-*"])
     assert run.invalid_reasons == ()
