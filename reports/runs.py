@@ -30,6 +30,7 @@ def run_view(run: ScenarioRecord, test: TestRecord | None = None, points: Points
         scenario=tuple(_scenario_lines(run, fields)),
         figures=tuple(_figure(figure) for figure in run.figures),
         notes=tuple(f"Not valid as evidence: {one_line(reason)}" for reason in run.invalid_reasons),
+        remarks=tuple(one_line(note) for note in run.notes),
         events=tuple(one_line(event) for event in run.events),
         drawing=drawing_view(run.network),
         charts=tuple(chart for chart in charts if chart is not None),

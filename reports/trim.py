@@ -36,6 +36,7 @@ def trimmed_run(run: ScenarioRecord) -> ScenarioRecord:
         ),
         invalid_reasons=_lines(run.invalid_reasons),
         events=_lines(run.events),
+        notes=_lines(run.notes),
         series=tuple(map(_series, run.series)),
     )
 

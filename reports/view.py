@@ -94,12 +94,16 @@ class DrawingView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One scenario that a test executed; `live` is the JSON that the script of the page draws."""
+    """One scenario that a test executed; `live` is the JSON that the script of the page draws.
+
+    `notes` warn, `remarks` tell how the run was made.
+    """
 
     title: str
     scenario: tuple[str, ...]
     figures: tuple[FigureView, ...]
     notes: tuple[str, ...]
+    remarks: tuple[str, ...]
     events: tuple[str, ...]
     drawing: DrawingView | None
     charts: tuple[ChartView, ...]

@@ -154,5 +154,7 @@ def _tell(result: RunResult, reasons: Sequence[str], out: Path) -> int:
     print_summary(result.raw, sizes_of(result.job), console)
     for reason in reasons:
         console.print(f"INVALID: {reason}", style="bold red", markup=False)
+    for bottleneck in result.bottlenecks:
+        console.print(f"NOTE: {bottleneck}", style="yellow", markup=False)
     console.print(f"wrote {out}", markup=False)
     return EXIT_DIFFERS if reasons else 0

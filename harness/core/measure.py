@@ -24,7 +24,7 @@ from harness.core.errors import ConfigError, shown
 from harness.core.evidence import Missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 DEFAULT_MARGIN = 0.02
 """Part of a one-sided bound that counts as near it.
@@ -260,6 +260,31 @@ def measure(
         source or limit.source,
         _reason(value, limit, verdict),
     )
+
+
+TIME_UNITS = frozenset({"ps", "ns", "us", "µs", "ms", "s", "min", "h"})
+"""Units of what takes longer when a generator is slow."""
+
+
+def doubted(measurement: Measurement, bottlenecks: Sequence[str]) -> Measurement:
+    """Return a FAIL as INVALID where a generator that its host held back may explain it; others as they are.
+
+    A slow generator explains too little of anything, too long a time and any ratio. It does not explain too much: a
+    count above its limit (drops, wrong bytes) or a rate above it stays FAIL.
+    """
+    if not bottlenecks or measurement.verdict is not Verdict.FAIL or not _slowness_explains(measurement):
+        return measurement
+    reason = "; ".join([*dict.fromkeys(bottlenecks), measurement.reason or ""])
+    return replace(measurement, verdict=Verdict.INVALID, reason=reason)
+
+
+def _slowness_explains(measurement: Measurement) -> bool:
+    value, low = measurement.value, measurement.limit.low
+    if not isinstance(value, int | float):
+        return False
+    too_little = low is not None and (value < low or (measurement.limit.exclusive and value == low))
+    a_ratio = isinstance(value, float) and measurement.unit in ("", "%")
+    return too_little or a_ratio or measurement.unit in TIME_UNITS
 
 
 def not_a_number(value: object) -> str:

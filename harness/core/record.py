@@ -116,7 +116,8 @@ class ScenarioRecord:
     """One scenario that a test executed, and what came back.
 
     `scenario` is the text a scenario file would hold; `events` are lines for people; `ended` as in the
-    result; `network` is what a drawing of the fabric needs, None when the run gave no result.
+    result; `network` is what a drawing of the fabric needs, None when the run gave no result. `notes` are sentences
+    on how it was made.
     """
 
     number: int
@@ -132,6 +133,7 @@ class ScenarioRecord:
     series: tuple[SeriesRecord, ...] = ()
     folder: str | None = None
     network: NetworkRecord | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,17 @@ class RunResult:
         return self.flows.jain() if self.flows else Missing("the result has no flows")
 
     @cached_property
+    def bottlenecks(self) -> tuple[str, ...]:
+        """Which generators their hosts held back, and how: a FAIL that this may explain is INVALID."""
+        hosts = self.raw.get("hosts")
+        agents = hosts.get("agents") if isinstance(hosts, dict) else None
+        return tuple(
+            f"the generator of {host} was the bottleneck: {agent.get('limited_why') or 'it does not say why'}"
+            for host, agent in (agents or {}).items()
+            if isinstance(agent, dict) and agent.get("host_limited") is True
+        )
+
+    @cached_property
     def invalid_reasons(self) -> tuple[str, ...]:
         """Why this run is no evidence; empty when it is. Verdicts on such a run are INVALID."""
         return invalid_reasons(

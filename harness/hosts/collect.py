@@ -253,7 +253,7 @@ def _agent(host: str, seen: Observed) -> Json:
         "engine_why": None if choice is None else choice.why,
         "generator": None if native is None else {"version": native.hello.get("version"), "how": native.why},
         "threads": usage.get("threads"), "host_limited": usage.get("host_limited"),
-        "limited_why": usage.get("why"),
+        "limited_why": usage.get("why"), "note": usage.get("note"),
         "cpu_s": usage.get("cpu_s"), "wall_s": usage.get("wall_s"), "usage": dict(usage),
         "device": one.get("device"), "firmware": one.get("firmware"), "gid": one.get("gid"),
         "ports": ports, "ended": seen.why.get(host), "late_ns": _late_ns(host, seen),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.core.measure import Measurement, measure
+from harness.core.measure import Measurement, doubted, measure
 from harness.pytest_plugin.journal import Journal
 from harness.pytest_plugin.markers import fabric_of
 from harness.pytest_plugin.observed import ObservedFabric
@@ -50,12 +50,14 @@ class Expect:
     ) -> Measurement:
         """Record `value` (in `unit`) under `name` and judge it against `limit`.
 
-        No data (None, NaN, Missing) is INVALID. `evidence` says where the value comes from, by default the latest run
+        No data (None, NaN, Missing) is INVALID, and so is a FAIL that a host may explain which held its generator back
+        in a run so far. `evidence` says where the value comes from, by default the latest run
         of this test; `source` says where the limit comes from, by default what the limit itself says.
         """
         measurement = measure(
             name, value, limit, unit, evidence=evidence or self._latest_run(), source=source
         )
+        measurement = doubted(measurement, self._journal.bottlenecks)
         self._journal.measurements.append(measurement)
         return measurement
 

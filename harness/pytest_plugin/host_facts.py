@@ -37,6 +37,33 @@ def figures_of(result: RunResult) -> tuple[Figure, ...]:
     return Figure("start skew", told, "ms"), *_busiest(_agents(result))
 
 
+def notes_of(result: RunResult) -> tuple[str, ...]:
+    """Return sentences on who made the traffic and who was held back; nothing for a simulated run."""
+    by_words: dict[str, list[str]] = {}
+    for host, agent in _agents(result).items():
+        if words := _engine(agent):
+            by_words.setdefault(words, []).append(host)
+    made = (f"Traffic of {', '.join(hosts)}: {words}." for words, hosts in by_words.items())
+    held = (f"{reason[:1].upper()}{reason[1:].rstrip('.')}." for reason in result.bottlenecks)
+    said = (
+        f"Generator of {host}: {agent['note']}."
+        for host, agent in _agents(result).items()
+        if agent.get("note")
+    )
+    return *made, *held, *said
+
+
+def _engine(agent: Mapping[str, Any]) -> str:
+    """Say which engine made the traffic of a host: `native, roce-load 0.1.0, 2 threads`, `pyverbs, as …`."""
+    generator, threads, why = (agent.get(key) for key in ("generator", "threads", "engine_why"))
+    parts = [str(agent["engine"])] if agent.get("engine") else []
+    if isinstance(generator, dict):
+        parts.append(f"roce-load {generator.get('version')}")
+    if isinstance(threads, list) and threads:
+        parts.append(f"{len(threads)} thread{'s' if len(threads) > 1 else ''}")
+    return ", ".join([*parts, f"as {why}"] if why and parts else parts)
+
+
 def not_offered(result: RunResult) -> frozenset[str]:
     """Return keys of counters that devices of this fabric do not have: a figure of them would say nothing."""
     said = result.raw.get("not_offered")

@@ -28,14 +28,16 @@ class Journal:
     """Runs and measurements of one test, in order, and how it ended.
 
     `conclusion` is there when the body ran to its end; `trouble` with its `reason` when something else decided. The
-    first trouble stays: an error of tear-down does not hide why the body failed. `details` is a traceback, where one
-    helps; `doubts` say why runs are no evidence; `durations_s` is by phase; `versions` are those of the tools that made
-    results; `deviations` are those that the drivers of the fabric know, subject → sentence. `simulated` is that of the
-    fabric, once there is one. `evidence` says what was tried to show that the test passes on evidence only.
+    first trouble stays: an error of tear-down does not hide why the body failed. `details` is a traceback, where
+    one helps; `doubts` say why runs are no evidence, `bottlenecks` which generators their hosts held back;
+    `durations_s` is by phase; `versions` are those of the tools that made results; `deviations` are those that the
+    drivers of the fabric know, subject → sentence. `simulated` is that of the fabric, once there is one. `evidence`
+    says what was tried to show that the test passes on evidence only.
     """
 
     runs: list[ScenarioRecord] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    bottlenecks: list[str] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     simulated: bool = False
     versions: dict[str, str] = field(default_factory=dict)

@@ -69,6 +69,7 @@ class ObservedFabric:
         run = finished_run(place, scenario, result, time.perf_counter() - started)
         self._journal.runs.append(run)
         self._journal.doubts += [f"run {run.number}: {reason}" for reason in run.invalid_reasons]
+        self._journal.bottlenecks += [f"run {run.number}: {reason}" for reason in result.bottlenecks]
         self._journal.versions |= tool_of(result)
         self._journal.deviations |= deviations_of(result)
         return result

@@ -15,7 +15,7 @@ from harness.core.evidence import Missing
 from harness.core.pattern_files import pattern_name
 from harness.core.record import Figure, ScenarioRecord, SeriesRecord
 from harness.core.series import Series
-from harness.pytest_plugin.host_facts import facts_of, figures_of, not_offered
+from harness.pytest_plugin.host_facts import facts_of, figures_of, not_offered, notes_of
 from harness.pytest_plugin.network_record import network_of
 from harness.pytest_plugin.thresholds import threshold_figures
 from reports.decimate import decimate, decimate_table
@@ -68,6 +68,7 @@ def finished_run(place: Place, scenario: Scenario, result: RunResult, wall_s: fl
         invalid_reasons=tuple(result.invalid_reasons),
         series=tuple(part for series in _series(result) for part in series_records(series)),
         network=network_of(result),
+        notes=notes_of(result),
     )
 
 

@@ -17,6 +17,7 @@ from harness.core.measure import (
     at_least,
     at_most,
     between,
+    doubted,
     equals,
     judge,
     measure,
@@ -167,3 +168,38 @@ def test_a_bound_from_a_missing_reading_judges_nothing(limit):
     assert measured.verdict is Verdict.INVALID
     assert "the limit is unknown: no data: no counter" in measured.reason
     assert str(limit) == "unknown"
+
+
+HELD = ["run 1: the generator of h1 was the bottleneck: its thread was always busy"]
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "unit", "verdict"),
+    [
+        (80.0, at_least(95), "Gb/s", Verdict.INVALID),  # too slow
+        (99.0, at_most(95), "Gb/s", Verdict.FAIL),  # too fast is no fault of a slow host
+        (0, at_least(1), "", Verdict.INVALID),  # no marks, for there was no load
+        (3, equals(0), "", Verdict.FAIL),  # drops
+        (17, equals(0), "B", Verdict.FAIL),  # wrong bytes
+        (3, equals(4), "", Verdict.INVALID),
+        (12.5, at_most(10), "us", Verdict.INVALID),  # too late
+        (12, at_most(10), "ms", Verdict.INVALID),
+        (1.7, at_most(1.5), "", Verdict.INVALID),  # a ratio
+        (0.5, between(0.5, 1), "", Verdict.INVALID),
+        (97.0, at_least(95), "Gb/s", Verdict.PASS),
+        (95.5, at_least(95), "Gb/s", Verdict.MARGINAL),
+        (None, at_least(95), "Gb/s", Verdict.INVALID),
+    ],
+)
+def test_a_fail_that_a_slow_host_may_explain_is_invalid(value, limit, unit, verdict):
+    plain = measure("x", value, limit, unit)
+    found = doubted(plain, HELD)
+    assert found.verdict is verdict
+    if found.verdict is not plain.verdict:
+        assert found.reason == f"{HELD[0]}; {plain.reason}"
+    assert doubted(plain, []) == plain
+
+
+def test_the_same_bottleneck_is_told_once():
+    found = doubted(measure("x", 1.0, at_least(2), "Gb/s"), HELD * 3)
+    assert found.reason.count("bottleneck") == 1

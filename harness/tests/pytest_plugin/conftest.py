@@ -62,6 +62,9 @@ class Fabric:
         if "deviations" in wanted:
             known = {"h1:p0": wanted["deviations"]}
             raw["hosts"] = {"start_skew_ps": 0, "max_start_skew_ps": 1, "deviations": known}
+        if "held" in wanted:
+            agent = {"engine": "native", "host_limited": True, "limited_why": wanted["held"]}
+            raw["hosts"] = {"start_skew_ps": 0, "max_start_skew_ps": 1, "agents": {"h1": agent}}
         return RunResult({}, raw, None, scenario)
 
     def close(self):

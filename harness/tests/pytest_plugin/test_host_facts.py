@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.core.evidence import is_missing
 from harness.core.result import RunResult
-from harness.pytest_plugin.host_facts import DRIVERS, facts_of, figures_of, not_offered
+from harness.pytest_plugin.host_facts import DRIVERS, facts_of, figures_of, not_offered, notes_of
 from harness.pytest_plugin.run_record import tool_of
 
 PORT = {
@@ -61,3 +61,43 @@ def test_a_skew_that_nobody_knows_is_no_zero() -> None:
 def test_a_simulated_run_has_no_hosts_to_tell_of() -> None:
     simulated = RunResult({}, {"format": 1, "simulated": True})
     assert (facts_of(simulated), figures_of(simulated), not_offered(simulated)) == ({}, (), frozenset())
+
+
+NATIVE = {
+    **AGENT, "engine": "native", "engine_why": None, "generator": {"version": "0.1.0", "how": "built here"},
+    "threads": [{"name": "port 1"}, {"name": "port 2"}], "host_limited": False, "limited_why": None,
+}  # fmt: skip
+
+
+def test_notes_say_who_made_the_traffic() -> None:
+    own = {**AGENT, "engine": "pyverbs", "engine_why": "flow f: reductions"}
+    agents = {"h1": NATIVE, "h2": NATIVE, "h3": own, "h4": {**own, "engine_why": None}, "h5": AGENT}
+    assert notes_of(result(agents=agents)) == (
+        "Traffic of h1, h2: native, roce-load 0.1.0, 2 threads.",
+        "Traffic of h3: pyverbs, as flow f: reductions.",
+        "Traffic of h4: pyverbs.",
+    )
+
+
+def test_notes_say_who_was_held_back() -> None:
+    held = {
+        **NATIVE,
+        "host_limited": True,
+        "limited_why": "thread port 1 waited for a processor 31 % of the time",
+    }
+    run = result(
+        agents={"h1": held, "h2": {**held, "limited_why": None, "note": "no device pacing"}, "h3": NATIVE}
+    )
+    assert run.bottlenecks == (
+        "the generator of h1 was the bottleneck: thread port 1 waited for a processor 31 % of the time",
+        "the generator of h2 was the bottleneck: it does not say why",
+    )
+    assert notes_of(run)[-2:] == (
+        "The generator of h2 was the bottleneck: it does not say why.",
+        "Generator of h2: no device pacing.",
+    )
+
+
+def test_a_simulated_run_has_no_notes() -> None:
+    simulated = RunResult({}, {"format": 1, "simulated": True})
+    assert notes_of(simulated) == simulated.bottlenecks == ()

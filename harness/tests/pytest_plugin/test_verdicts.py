@@ -168,6 +168,43 @@ def test_a_control_without_evidence_is_invalid(lab: Lab) -> None:
     assert session.code == 10
 
 
+HELD = """
+def test_slow(fabric, expect):
+    fabric.run(scenario('{"held": "its thread was always busy"}'))
+    expect("goodput", 80.0, at_least(90), "Gb/s")
+
+
+def test_good(fabric, expect):
+    fabric.run(scenario('{"held": "its thread was always busy"}'))
+    expect("goodput", 99.0, at_least(90), "Gb/s")
+
+
+def test_drops(fabric, expect):
+    result = fabric.run(scenario('{"held": "its thread was always busy", "drops": 7}'))
+    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+
+
+@pytest.mark.negative_control("PFC switched off")
+def test_control(fabric, expect):
+    result = fabric.run(scenario('{"held": "its thread was always busy", "drops": 7}'))
+    expect("frames dropped", result.counters[Counter.DROPS], equals(0))
+"""
+
+
+def test_a_host_that_held_its_generator_back_makes_a_fail_invalid(lab: Lab) -> None:
+    session = lab.run(HELD)
+    assert session.outcomes() == {
+        "test_slow": "INVALID", "test_good": "PASS", "test_drops": "FAIL", "test_control": "PASS",
+    }  # fmt: skip
+    (slow,) = session.test("test_slow").measurements
+    assert slow.reason == (
+        "run 1: the generator of h1 was the bottleneck: its thread was always busy; 80 is not ≥ 90"
+    )
+    (run,) = session.test("test_slow").runs
+    assert run.notes[-1] == "The generator of h1 was the bottleneck: its thread was always busy."
+    assert "The generator of h1 was the bottleneck: its thread was always busy." in session.page
+
+
 def test_a_run_that_is_no_evidence_makes_the_test_invalid(lab: Lab) -> None:
     session = lab.run("""
 def test_it(fabric, expect):
