@@ -174,8 +174,15 @@ class Flow:
         for key in HOST_KEYS:
             options = getattr(self, key)
             if options is not None:
-                job[key] = dataclasses.asdict(options)
+                job[key] = _plain(dataclasses.asdict(options))
         return job
+
+
+def _plain(value: object) -> object:
+    """Return what JSON would give back: lists for tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 HOST_KEYS = ("verbs", "reduce", "load")

@@ -42,7 +42,8 @@ class Latency:
 class FlowResult:
     """One flow; the fields are those of docs/job-format.md.
 
-    Those from `payload_verified_bytes` to `recovery_local_ps` only hosts know.
+    Those from `payload_verified_bytes` to `recovery_local_ps` only hosts know, those from `messages_checked` to
+    `interval_rate_max_bps` only those with the native generator.
 
     What the result lacks or does not know is Missing.
     """
@@ -82,6 +83,17 @@ class FlowResult:
     vendor_err: Known
     recovery_ps: Known
     recovery_local_ps: Known
+    messages_checked: Known
+    messages_lost: Known
+    messages_duplicated: Known
+    messages_corrupted: Known
+    messages_reordered: Known
+    idle_gaps: Known
+    idle_longest_ps: Known
+    idle_total_ps: Known
+    interval_rate_min_bps: Known
+    interval_rate_mean_bps: Known
+    interval_rate_max_bps: Known
     latency: Latency | Missing
     qps: tuple[Mapping[str, Any], ...]
     run_end_ps: Known

@@ -44,6 +44,9 @@ FIGURES = (
 )  # fmt: skip
 """Figures of a flow that the simulator always knows."""
 
+BROKEN_MESSAGES = ("messages_duplicated", "messages_corrupted")
+"""What no transport may do to a message; datagrams may be lost or overtake each other."""
+
 SHOWN = 3
 """Most names that a reason lists."""
 
@@ -244,6 +247,14 @@ def _payload_right(raw: Mapping[str, Any], may_fail: Sequence[str]) -> Iterator[
     ]
     if wrong:
         yield f"payload arrived wrong: {_listed(wrong)}"
+    broken = [
+        f"{flow.get('name')} ({flow[key]} {key.removeprefix('messages_')})"
+        for flow in raw.get("flows") or ()
+        for key in BROKEN_MESSAGES
+        if flow.get(key) and not any(matches(str(flow.get("name")), pattern) for pattern in may_fail)
+    ]
+    if broken:
+        yield f"messages arrived wrong: {_listed(broken)}"
 
 
 def _started_together(raw: Mapping[str, Any]) -> Iterator[str]:

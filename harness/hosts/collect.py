@@ -26,6 +26,9 @@ UNKNOWN_OF_FLOWS = (
 )  # fmt: skip
 """Keys of a flow that devices count by port and not by flow."""
 
+INTEGRITY = ("checked", "lost", "duplicated", "corrupted", "reordered")
+"""What the checksums and numbers of messages tell of them."""
+
 ELEMENT_BYTES = 4
 """Size of the elements of a reduction: int32 and float32."""
 
@@ -78,6 +81,7 @@ def _flow(flow: Mapping[str, Any], seen: Observed, clocks: Mapping[str, ClockMap
         **_recovery(again_src),
         "rate_reached": data_src.get("rate_reached"),
         "latency": data_src.get("latencies"),
+        **_native_figures(src, dst, data_src, data_dst),
         "qps": _qps(src, host, seen, clocks),
         "perftest": src.get("perftest"),
     }  # fmt: skip
@@ -122,6 +126,32 @@ def _payload(flow: Mapping[str, Any], src: Mapping[str, Any], dst: Mapping[str, 
         "first_mismatch": checker.get("first_mismatch"),
         "immediates_wrong": dst.get("immediates_wrong"),
     }
+
+
+def _native_figures(
+    src: Mapping[str, Any], dst: Mapping[str, Any], data_src: Mapping[str, Any], data_dst: Mapping[str, Any]
+) -> Json:
+    """Return what only native generators know of a flow; nothing when neither end was one."""
+    if "idle_gaps" not in src and "integrity" not in dst:
+        return {}
+    checked = data_dst.get("integrity") or data_src.get("integrity") or NOT_KNOWN
+    gaps, rates = src.get("idle_gaps") or NOT_KNOWN, src.get("interval_rate_bps") or NOT_KNOWN
+    return {
+        **{f"messages_{key}": checked.get(key) for key in INTEGRITY},
+        "idle_gaps": gaps.get("count"),
+        "idle_longest_ps": _in_ps(gaps.get("longest_ns")),
+        "idle_total_ps": _in_ps(gaps.get("total_ns")),
+        **{f"interval_rate_{key}_bps": _whole(rates.get(key)) for key in ("min", "mean", "max")},
+        "histogram": src.get("histogram"),
+    }
+
+
+def _in_ps(value_ns: Any) -> int | None:
+    return None if value_ns is None else int(value_ns) * 1000
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else round(value)
 
 
 def _reduced(flow: Mapping[str, Any], checked: Mapping[str, Any]) -> Json:

@@ -19,6 +19,7 @@ BEHAVIOUR = json.loads(os.environ.get("BEHAVIOUR", "{}"))
 LOCK = threading.Lock()
 STATE = {"mute": False, "stop": threading.Event(), "ends": {}}
 ROWS = 5
+CHECKED = {"checked": 4, "lost": 1, "duplicated": 0, "corrupted": 0, "reordered": None}
 
 
 def say(message):
@@ -60,14 +61,22 @@ def result(end, started):
     flow = end["flow"]
     whole = flow["message_bytes"] * flow["messages"] * flow["qps"]
     if end["role"] == "dst":
-        return {"role": "dst", "status": "passive", "error": None, "payload_verified_bytes": None}
+        return {
+            "role": "dst",
+            "status": "passive",
+            "error": None,
+            "payload_verified_bytes": None,
+            "integrity": CHECKED,
+        }
     took = (ROWS - 1) * (STATE["sample_ns"] or 1000)
     return {
         "role": "src", "status": "done", "error": None, "vendor_err": None, "start_mono_ns": started,
         "end_mono_ns": started + took, "bytes_sent": whole, "bytes_acked": whole, "samples": [],
         "messages_completed": flow["messages"] * flow["qps"],
         "posted": [flow["messages"]] * flow["qps"], "completed": [flow["messages"]] * flow["qps"],
-        "series": write_series(end, started), "qps": [],
+        "series": write_series(end, started), "qps": [], "integrity": None, "histogram": None,
+        "idle_gaps": {"count": 2, "longest_ns": 7, "total_ns": 9},
+        "interval_rate_bps": {"min": 1.5, "mean": 2.5, "max": 3.6},
     }  # fmt: skip
 
 
@@ -136,7 +145,7 @@ def answer(op, request):
     if op == "verify":
         return {
             "ends": {
-                name: {"role": "dst", "status": "passive", "payload_verified_bytes": 9}
+                name: {"role": "dst", "status": "passive", "payload_verified_bytes": 9, "integrity": CHECKED}
                 for name in request["ends"]
             }
         }

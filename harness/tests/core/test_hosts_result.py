@@ -189,3 +189,21 @@ def test_options_of_verbs_read_from_a_scenario_file_and_back():
 def test_a_host_that_does_not_exist_cannot_lose_power():
     with pytest.raises(ConfigError, match=r"events\[0\]: there is no such host"):
         compile_job(Scenario(Pair(1000), events=[HostDown(1, "h99")]), STAR, seed=1)
+
+
+def test_broken_messages_make_a_run_no_evidence_and_lost_ones_do_not():
+    figures = {"messages_checked": 9, "messages_lost": 2, "messages_duplicated": 0, "messages_reordered": 1}
+    assert result(lambda raw: raw["flows"][0].update(figures)).invalid_reasons == ()
+    broken = {**figures, "messages_duplicated": 3, "messages_corrupted": 1}
+
+    def change(raw):
+        raw["flows"][0].update(broken)
+
+    assert result(change).invalid_reasons == (
+        "messages arrived wrong: pair-0 (3 duplicated), pair-0 (1 corrupted)",
+    )
+    tested = result(change, may_fail=["pair-*"])
+    assert tested.invalid_reasons == ()
+    flow = tested.flow("pair-0")
+    assert (flow.messages_lost, flow.messages_duplicated, flow.messages_corrupted) == (2, 3, 1)
+    assert is_missing(flow.idle_gaps)

@@ -15,6 +15,7 @@ from harness import nics
 from harness.core.capability import Capability
 from harness.core.engine import Engine
 from harness.core.errors import AgentFailed, AgentLost, ConfigError
+from harness.core.evidence import is_missing
 from harness.core.load import Load
 from harness.core.result import RunResult
 from harness.core.scenario import Scenario
@@ -149,6 +150,21 @@ def test_a_run_by_native_generators(lab, tmp_path):
     assert by_qp.values.sum(axis=1) == pytest.approx(again.series["goodput_bps"].values[:, 0])
     carried = again.series["goodput_bps"].values.sum() * 1e-3 / 8
     assert carried == pytest.approx(3 * 4 * 10 * KB, rel=0.3)  # the last interval is not whole
+
+
+def test_figures_of_native_generators_are_those_of_the_flow(lab):
+    flow = lab.fabric().run(Scenario(PAIR, sample_every=0)).flow("pair-0")
+    assert (flow.messages_checked, flow.messages_lost, flow.messages_duplicated) == (4, 1, 0)
+    assert is_missing(flow.messages_reordered)
+    assert (flow.idle_gaps, flow.idle_longest_ps, flow.idle_total_ps) == (2, 7000, 9000)
+    assert (flow.interval_rate_min_bps, flow.interval_rate_max_bps) == (2, 4)
+
+
+def test_a_mix_of_sizes_has_no_message_size(lab):
+    mixed = Pair(src="h1", dst="h2", size=4096, messages=4, load=Load(sizes=((64, 1), (4096, 1))))
+    result = lab.fabric().run(Scenario(mixed, sample_every=0))
+    assert is_missing(result.flow("pair-0").message_bytes)
+    assert result.job["flows"][0]["load"]["sizes"] == [[64, 1.0], [4096, 1.0]]
 
 
 def test_without_samples_nothing_is_written(lab):
