@@ -31,11 +31,11 @@ struct load_verbs_qp {
   struct ibv_ah *ah;    /* of a connected UD QP, with the next two */
   uint32_t remote_qpn, qkey;
   enum load_transport transport;
-  bool plain; /* one element, not inline */
+  bool plain;                /* one element, not inline */
   struct ibv_send_wr *chain; /* linked in a row; NULL with `ex` */
   uint32_t chain_length;
-  uint32_t cut;  /* the one of them that has no next */
-  uint32_t same; /* requests at its start that reposting has filled in */
+  uint32_t cut;                /* the one of them that has no next */
+  uint32_t same;               /* requests at its start that reposting has filled in */
   load_post_fn *fill_and_post; /* of the opcode that is reposted */
 };
 
@@ -55,7 +55,7 @@ static inline struct ibv_sge *load_ibv_sge(const struct load_sge *sge)
   return (struct ibv_sge *)(uintptr_t)sge; /* libibverbs reads it alone, but does not say const */
 }
 
-/* --- device_verbs_gid.c --------------------------------------------------------------------------------------------- */
+/* --- device_verbs_gid.c ------------------------------------------------------------------------------------------- */
 
 struct load_gid_entry { /* as struct ibv_gid_entry, which older headers lack */
   union ibv_gid gid;
@@ -73,7 +73,7 @@ void load_gid_words(const struct load_gid_entry *table, size_t n, char *text, si
 bool load_verbs_gid(struct load_device *device, uint8_t port, const struct load_gid_wish *wish, struct load_gid *out,
                     struct load_error *e);
 
-/* --- device_verbs_sysfs.c: facts of a device below `root`, such as "/sys" -------------------------------------------- */
+/* --- device_verbs_sysfs.c: facts of a device below `root`, such as "/sys" ----------------------------------------- */
 
 /* The first line of ROOT/class/infiniband/DEVICE/FILE. */
 bool load_sysfs_text(const char *root, const char *device, const char *file, char *text, size_t size);
@@ -83,7 +83,7 @@ bool load_sysfs_software(const char *root, const char *device);
 /* What "100 Gb/sec (4X EDR)" says; 0 unknown. */
 uint64_t load_sysfs_rate(const char *root, const char *device, unsigned port);
 
-/* --- device_verbs_queue.c: completion queues and receives ------------------------------------------------------------ */
+/* --- device_verbs_queue.c: completion queues and receives --------------------------------------------------------- */
 
 bool load_verbs_cq_make(struct load_device *device, const struct load_cq_wish *wish, struct load_cq *out,
                         struct load_error *e);
@@ -96,7 +96,7 @@ void load_verbs_srq_free(struct load_srq *srq);
 int load_verbs_post_recv(struct load_qp *qp, const struct load_recv *recv, unsigned n, unsigned *done);
 int load_verbs_post_srq(struct load_srq *srq, const struct load_recv *recv, unsigned n, unsigned *done);
 
-/* --- device_verbs_qp.c, device_verbs_connect.c ----------------------------------------------------------------------- */
+/* --- device_verbs_qp.c, device_verbs_connect.c -------------------------------------------------------------------- */
 
 bool load_verbs_qp_make(struct load_device *device, const struct load_qp_wish *wish, struct load_qp *out,
                         struct load_error *e);
@@ -108,7 +108,7 @@ bool load_verbs_qp_connect(struct load_qp *qp, const struct load_route *route, s
 bool load_verbs_qp_reset(struct load_qp *qp, struct load_error *e);
 bool load_verbs_qp_pace(struct load_qp *qp, uint64_t rate_bps, struct load_error *e);
 
-/* --- device_verbs_event.c -------------------------------------------------------------------------------------------- */
+/* --- device_verbs_event.c ----------------------------------------------------------------------------------------- */
 
 /* Says what an event means; false when it means nothing bad. */
 bool load_verbs_event_words(const struct ibv_async_event *event, char *text, size_t size, bool *fatal);

@@ -92,7 +92,7 @@ static bool fail_no_gid(const struct load_device *device, uint8_t port, const st
                    wish->v2 ? "RoCE v2" : "IB/RoCE v1", wish->family == NULL ? "any family" : wish->family, there);
 }
 
-/* --- the table ------------------------------------------------------------------------------------------------------ */
+/* --- the table ---------------------------------------------------------------------------------------------------- */
 
 typedef ssize_t query_table_fn(struct ibv_context *context, struct load_gid_entry *entries, size_t most, uint32_t flags,
                                size_t entry_size);
@@ -164,9 +164,8 @@ bool load_verbs_gid(struct load_device *device, uint8_t port, const struct load_
   if (chosen == NULL) {
     fail_no_gid(device, port, wish, table, n, e);
   } else {
-    *out = (struct load_gid){.index = chosen->index,
-                             .v2 = chosen->type == LOAD_GID_ROCE_V2,
-                             .family = load_gid_family(chosen->gid.raw)};
+    *out = (struct load_gid){
+        .index = chosen->index, .v2 = chosen->type == LOAD_GID_ROCE_V2, .family = load_gid_family(chosen->gid.raw)};
     memcpy(out->raw, chosen->gid.raw, sizeof out->raw);
   }
   free(table);

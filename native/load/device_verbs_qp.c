@@ -36,7 +36,9 @@ static struct ibv_qp_cap cap_of(const struct load_qp_wish *wish, uint32_t inline
 {
   return (struct ibv_qp_cap){
       .max_send_wr = wish->sends == 0 ? 1 : wish->sends,
-      .max_recv_wr = wish->srq != NULL ? 0 : wish->receives == 0 ? 1 : wish->receives,
+      .max_recv_wr = wish->srq != NULL     ? 0
+                     : wish->receives == 0 ? 1
+                                           : wish->receives,
       .max_send_sge = wish->sges == 0 ? 1 : wish->sges,
       .max_recv_sge = 1,
       .max_inline_data = inline_bytes,
@@ -98,10 +100,9 @@ static bool fail_qp(struct load_device *device, const struct load_qp_wish *wish,
     return load_fail_feature(e, "post", "%s: a QP for ibv_wr_* is refused: %s", device->name, strerror(number));
   }
   const struct load_caps *caps = &device->caps;
-  return load_fail_os(e, number,
-                      "%s: no QP with %u sends of %u elements and %u receives (at most %u QPs, %u requests, %u elements)",
-                      device->name, wish->sends, wish->sges, wish->receives, caps->max_qp, caps->max_qp_wr,
-                      caps->max_sge);
+  return load_fail_os(
+      e, number, "%s: no QP with %u sends of %u elements and %u receives (at most %u QPs, %u requests, %u elements)",
+      device->name, wish->sends, wish->sges, wish->receives, caps->max_qp, caps->max_qp_wr, caps->max_sge);
 }
 
 static bool make_chain(struct load_verbs_qp *q, const struct load_qp_wish *wish)
@@ -166,7 +167,8 @@ load_post_fn *load_verbs_poster(const struct load_qp *qp, enum load_opcode opcod
 }
 
 /* Another length than that of the call before, or the first. */
-__attribute__((noinline)) static int post_same_anew(struct load_qp *qp, const struct load_wr *wr, unsigned n, unsigned *done)
+__attribute__((noinline)) static int post_same_anew(struct load_qp *qp, const struct load_wr *wr, unsigned n,
+                                                    unsigned *done)
 {
   struct load_verbs_qp *q = qp->impl;
   *done = 0;

@@ -11,7 +11,7 @@ enum { POLL_MOST = 64, RECV_CHAIN = 32 }; /* at a time, on the stack */
 #define TIMED_FLAGS                                                                                                    \
   (IBV_WC_EX_WITH_BYTE_LEN | IBV_WC_EX_WITH_IMM | IBV_WC_EX_WITH_QP_NUM | IBV_WC_EX_WITH_COMPLETION_TIMESTAMP)
 
-/* --- completion queues ---------------------------------------------------------------------------------------------- */
+/* --- completion queues -------------------------------------------------------------------------------------------- */
 
 static bool make_channel(struct load_device *device, struct load_verbs_cq *v, struct load_error *e)
 {
@@ -29,8 +29,6 @@ static bool make_queue(struct load_device *device, const struct load_cq_wish *wi
                        struct load_error *e)
 {
   struct ibv_context *context = load_verbs_of(device)->context;
-  if (wish->timestamps && !device->caps.timestamps)
-    return load_fail_feature(e, "timestamps", "%s: its completions carry no time", device->name);
   errno = 0;
   if (wish->timestamps) {
     struct ibv_cq_init_attr_ex attr = {.cqe = wish->entries, .channel = v->channel, .wc_flags = TIMED_FLAGS};
@@ -39,8 +37,11 @@ static bool make_queue(struct load_device *device, const struct load_cq_wish *wi
   } else {
     v->cq = ibv_create_cq(context, (int)wish->entries, NULL, v->channel, 0);
   }
-  return v->cq != NULL || load_fail_os(e, load_verbs_errno(0), "%s: no completion queue of %u entries (at most %u)",
-                                       device->name, wish->entries, device->caps.max_cqe);
+  if (v->cq != NULL)
+    return true;
+  load_fail_os(e, load_verbs_errno(0), "%s: no completion queue of %u entries (at most %u)", device->name,
+               wish->entries, device->caps.max_cqe);
+  return false;
 }
 
 static bool moderate(struct load_device *device, const struct load_cq_wish *wish, struct load_verbs_cq *v,
@@ -51,19 +52,20 @@ static bool moderate(struct load_device *device, const struct load_cq_wish *wish
   struct ibv_modify_cq_attr attr = {
       .attr_mask = IBV_CQ_ATTR_MODERATE,
       .moderate = {.cq_count = (uint16_t)wish->moderate_count, .cq_period = (uint16_t)wish->moderate_period_us}};
-  int error = wish->moderate_count > UINT16_MAX || wish->moderate_period_us > UINT16_MAX
-                  ? ERANGE
-                  : ibv_modify_cq(v->cq, &attr);
-  return error == 0 || load_fail_feature(e, "cq_moderation", "%s: no event for each %u completions or %u us: %s",
-                                         device->name, wish->moderate_count, wish->moderate_period_us,
-                                         strerror(load_verbs_errno(error)));
+  int error =
+      wish->moderate_count > UINT16_MAX || wish->moderate_period_us > UINT16_MAX ? ERANGE : ibv_modify_cq(v->cq, &attr);
+  return error == 0 ||
+         load_fail_feature(e, "cq_moderation", "%s: no event for each %u completions or %u us: %s", device->name,
+                           wish->moderate_count, wish->moderate_period_us, strerror(load_verbs_errno(error)));
 }
 
 bool load_verbs_cq_make(struct load_device *device, const struct load_cq_wish *wish, struct load_cq *out,
                         struct load_error *e)
 {
-  struct load_verbs_cq *v = calloc(1, sizeof *v);
-  *out = (struct load_cq){.device = device, .fd = -1, .impl = v};
+  *out = (struct load_cq){.device = device, .fd = -1};
+  if (wish->timestamps && !device->caps.timestamps)
+    return load_fail_feature(e, "timestamps", "%s: its completions carry no time", device->name);
+  struct load_verbs_cq *v = out->impl = calloc(1, sizeof *v);
   if (v == NULL)
     return load_fail_os(e, ENOMEM, "%s: no completion queue", device->name);
   if ((!wish->events || make_channel(device, v, e)) && make_queue(device, wish, v, e) && moderate(device, wish, v, e)) {
@@ -149,7 +151,7 @@ void load_verbs_acknowledge(struct load_cq *cq)
     ibv_ack_cq_events(of, 1);
 }
 
-/* --- receives ------------------------------------------------------------------------------------------------------- */
+/* --- receives ----------------------------------------------------------------------------------------------------- */
 
 bool load_verbs_srq_make(struct load_device *device, uint32_t depth, struct load_srq *out, struct load_error *e)
 {

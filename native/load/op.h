@@ -34,13 +34,13 @@ struct load_op {
   const char *name; /* of the verb in jobs */
   enum load_opcode opcode;
   unsigned transports; /* mask of LOAD_ON_* */
-  bool told;    /* each message completes a receive at the target */
-  bool fetches; /* data comes back to the source */
+  bool told;           /* each message completes a receive at the target */
+  bool fetches;        /* data comes back to the source */
   bool atomic;
   bool receives_data; /* payload goes to where the target's receive says */
   bool immediate;
-  unsigned access;          /* remote access that the target's memory needs */
-  unsigned header_bytes;    /* extension headers of a message beside BTH, in the direction of its data */
+  unsigned access;       /* remote access that the target's memory needs */
+  unsigned header_bytes; /* extension headers of a message beside BTH, in the direction of its data */
   /* Sets what changes from message to message: raddr, imm, operands. Local address and length are the caller's. */
   void (*fill)(struct load_wr *wr, const struct load_aim *aim, uint64_t message);
   /* Post it on connected QPs and on UD ones; NULL where the transport has no such verb, and in a program without

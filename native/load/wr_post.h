@@ -27,8 +27,8 @@
 #define LOAD_DEFINE_POSTS(verb, opcode, send_op, call, chain)                                                          \
   LOAD_DEFINE_POSTS_AT(verb, opcode, send_op, call, chain, LOAD_CONNECTED, LOAD_CONNECTED)
 #define LOAD_DEFINE_UD_POSTS(verb, opcode, send_op, call, chain)                                                       \
-  LOAD_DEFINE_POSTS_AT(verb, opcode, send_op, call, chain,                                                             \
-                       ibv_wr_set_ud_addr(q, v->ah, v->remote_qpn, v->qkey), LOAD_CHAIN_UD)
+  LOAD_DEFINE_POSTS_AT(verb, opcode, send_op, call, chain, ibv_wr_set_ud_addr(q, v->ah, v->remote_qpn, v->qkey),       \
+                       LOAD_CHAIN_UD)
 
 /* What a work request of a chain has beside the elements. */
 #define LOAD_CHAIN_RDMA (s->wr.rdma.remote_addr = w->raddr, s->wr.rdma.rkey = w->rkey)
@@ -37,8 +37,7 @@
 #define LOAD_CHAIN_ATOMIC                                                                                              \
   (s->wr.atomic.remote_addr = w->raddr, s->wr.atomic.compare_add = w->compare_add, s->wr.atomic.swap = w->swap,        \
    s->wr.atomic.rkey = w->rkey)
-#define LOAD_CHAIN_UD                                                                                                  \
-  (s->wr.ud.ah = v->ah, s->wr.ud.remote_qpn = v->remote_qpn, s->wr.ud.remote_qkey = v->qkey)
+#define LOAD_CHAIN_UD (s->wr.ud.ah = v->ah, s->wr.ud.remote_qpn = v->remote_qpn, s->wr.ud.remote_qkey = v->qkey)
 #define LOAD_NOTHING ((void)0)
 #define LOAD_CONNECTED ((void)v)
 
@@ -75,7 +74,8 @@ static inline int load_post_chain(struct load_verbs_qp *v, unsigned m, unsigned 
   return returned == 0 ? 0 : load_verbs_errno(returned);
 }
 
-/* The loop of the extended API. An error is told at its end, and nothing of the batch is posted then (ibv_wr_complete(3)). */
+/* The loop of the extended API. An error is told at its end, and nothing of the batch is posted then
+ * (ibv_wr_complete(3)). */
 #define LOAD_POST_LOOP(call, address, data)                                                                            \
   struct ibv_qp_ex *q = qp->fast;                                                                                      \
   const struct load_verbs_qp *v = qp->impl;                                                                            \
@@ -128,8 +128,8 @@ static inline int load_post_chain(struct load_verbs_qp *v, unsigned m, unsigned 
     }                                                                                                                  \
     return error;                                                                                                      \
   }                                                                                                                    \
-  static const struct load_posts posts_##verb = {                                                                      \
-      (ibv_send_op), post_##verb##_one, post_##verb##_any, post_##verb##_legacy};
+  static const struct load_posts posts_##verb = {(ibv_send_op), post_##verb##_one, post_##verb##_any,                  \
+                                                 post_##verb##_legacy};
 
 #endif
 #endif
