@@ -38,6 +38,10 @@ on perftest takes no time stamp of each message."""
 LONG = 5 * SHORT
 PART = {"wr": "4123", "legacy": "0"}
 """perftest uses the ibv_wr_ functions on parts that it knows, such as ConnectX-6 (4123), and not on others."""
+DEPTH = 128
+"""Messages under way at most: perftest's default."""
+UNSIGNALLED = 64
+"""Messages for a completion with batch 1: half the depth is the most that roce-load takes; perftest takes 100."""
 LIMIT_S = 300.0
 """Of one run; they take some seconds."""
 
@@ -110,7 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench generator", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
-    parser.add_argument("--roce-load", type=Path, metavar="PROGRAM", help="measure this roce-load too")
+    parser.add_argument(
+        "--roce-load", type=Path, metavar="PROGRAM", help="measure this one [the one beside this Python]",
+        default=Path(sys.executable).with_name("roce-load"),
+    )  # fmt: skip
     return parser.parse_args(arguments)
 
 
@@ -147,14 +154,26 @@ def perftest(case: Case, messages: int, tools: Tools) -> Counter[str]:
 
 
 def ours(case: Case, messages: int, tools: Tools) -> Counter[str]:
-    """Instructions of roce-load for so many messages, by the file they are from.
+    """Instructions of roce-load for so many messages, by the file they are from: both ends in one process.
 
-    Raises:
-        BenchError: always, as roce-load cannot run without a controller yet.
+    The target of a write has nothing to do. As in perftest's run, 128 messages are under way at most.
     """
-    raise BenchError(
-        f"{tools.roce_load}: no run of {messages} messages, {case.title}, without a controller yet"
-    )
+    load = {"batch": case.batch, "post": case.posting, "poll": "busy"}
+    load["signal_every"] = UNSIGNALLED
+    flow = {
+        "name": "write", "src": "h1:p0", "dst": "h2:p0", "verb": "write", "message_bytes": SIZE,
+        "messages": messages, "max_outstanding": DEPTH, "verbs": {"check_payload": False}, "load": load,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="roce-load-") as name:
+        folder = Path(name)
+        job = folder / "job.json"
+        job.write_text(json.dumps({"name": case.title, "until": "done", "flows": [flow]}), encoding="utf-8")
+        command = [str(tools.roce_load), "--device", "stub0", "--job", str(job)]
+        counts, text = _callgrind(command, tools.environment(folder, case.posting), folder)
+    sent = json.loads(text)["flows"][0]["messages_completed"]
+    if sent != messages:
+        raise BenchError(f"roce-load was to send {messages} messages, {case.title}, and completed {sent}")
+    return counts
 
 
 def check_perftest(text: str, case: Case, messages: int) -> None:
@@ -181,6 +200,8 @@ def per_message(short: Mapping[str, int], long: Mapping[str, int], messages: int
 
 
 def _tools(asked: Path | None, folder: Path) -> Tools:
+    if asked is not None and not asked.exists():
+        raise BenchError(f"no {asked}: make setup with libibverbs-dev installed, or say --roce-load")
     missing = [tool for tool in ("valgrind", "ib_write_bw", "cc") if shutil.which(tool) is None]
     if missing:
         raise BenchError(f"not installed: {', '.join(missing)} (apt-get install valgrind perftest gcc)")

@@ -65,6 +65,43 @@ static uint32_t *octave_buckets(struct histogram *h, unsigned octave)
   return h->octaves[octave];
 }
 
+bool histogram_reserve(struct histogram *h)
+{
+  for (unsigned i = 0; i < OCTAVES; i++) {
+    if (octave_buckets(h, i) == NULL) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void histogram_clear(struct histogram *h)
+{
+  uint32_t **octaves = h->octaves;
+  for (unsigned i = 0; octaves != NULL && i < OCTAVES; i++) {
+    if (octaves[i] != NULL) {
+      memset(octaves[i], 0, SUB_BUCKETS * sizeof **octaves);
+    }
+  }
+  histogram_init(h);
+  h->octaves = octaves;
+}
+
+void histogram_each(const struct histogram *h, void (*visit)(void *arg, uint64_t from, uint64_t to, uint64_t count),
+                    void *arg)
+{
+  for (unsigned octave = 0; h->octaves != NULL && octave < OCTAVES; octave++) {
+    uint64_t width = octave == 0 ? 1 : UINT64_C(1) << (octave - 1);
+    uint64_t base = octave == 0 ? 0 : SUB_BUCKETS;
+    for (unsigned i = 0; h->octaves[octave] != NULL && i < SUB_BUCKETS; i++) {
+      uint64_t from = (base + i) * width;
+      if (h->octaves[octave][i] != 0) {
+        visit(arg, from, from + width, h->octaves[octave][i]);
+      }
+    }
+  }
+}
+
 static void add_sum(struct histogram *h, uint64_t low, uint64_t high)
 {
   h->sum_low += low;

@@ -1,6 +1,5 @@
 /* Runs the tests: `roce-tests [--list] [--no-fork] [TEXT...]`; with TEXTs only tests whose names contain one of them.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
