@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 
 from harness import nics
+from harness.core import job
 from harness.core.capability import Capability
 from harness.core.engine import Engine
 from harness.core.errors import AgentFailed, AgentLost, ConfigError
 from harness.core.evidence import is_missing
+from harness.core.flow import Flow, Flows
 from harness.core.load import Load
+from harness.core.programs import find_program
 from harness.core.result import RunResult
 from harness.core.scenario import Scenario
 from harness.core.site import RdmaPort, Site, SiteHost
@@ -24,7 +27,7 @@ from harness.core.topology import Topology
 from harness.core.units import KB, MS
 from harness.core.verbs import VerbsOptions
 from harness.hosts import gear, native, rig
-from harness.hosts.elf import Elf
+from harness.hosts.elf import Elf, read_elf
 from harness.hosts.fabric import HostFabric
 from harness.hosts.native import Kit
 from harness.patterns.pair import Pair
@@ -61,20 +64,20 @@ class Host(LocalRemote):
         return super().start(argv)
 
 
-def make_sysfs(root, device="rxe0"):
-    """A /sys with one RDMA device on one network device."""
+def make_sysfs(root, device="rxe0", netdev="p0"):
+    """A /sys with an RDMA device on a network device."""
     port = root / f"class/infiniband/{device}/ports/1"
     files = {
         "state": "4: ACTIVE", "phys_state": "5: LinkUp", "link_layer": "Ethernet",
-        "gids/0": "fe80:0000:0000:0000:0052:4fff:fe00:0101", "gids/1": "0000:0000:0000:0000:0000:ffff:c612:0101",
-        "gid_attrs/types/0": "RoCE v2", "gid_attrs/types/1": "RoCE v2", "gid_attrs/ndevs/0": "p0",
-        "gid_attrs/ndevs/1": "p0",
+        "gids/0": "0000:0000:0000:0000:0000:ffff:0aff:0000", "gid_attrs/types/0": "RoCE v2",
+        "gid_attrs/ndevs/0": netdev,
     }  # fmt: skip
     net = {"mtu": "4200", "speed": "-1", "carrier_changes": "2"}
     net |= {
         f"statistics/{way}_{what}": "0" for way in ("rx", "tx") for what in ("bytes", "packets", "dropped")
     }
-    for folder, content in ((port, files), (root / "class/net/p0", net), (port.parents[1], {"parent": "p0"})):
+    places = {port: files, root / f"class/net/{netdev}": net, port.parents[1]: {"parent": netdev}}
+    for folder, content in places.items():
         for name, text in content.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(f"{text}\n")
@@ -86,25 +89,27 @@ class Lab:
 
     def __init__(self, folder, monkeypatch):
         self.folder, self._monkeypatch = folder, monkeypatch
-        self.topology = Topology.load("softroce-2")
         self.remotes = {}
         self.fabrics = []
 
-    def fabric(self, *, program=None, engine=Engine.AUTO, device="rxe0", **behaviour):
+    def fabric(
+        self, *, program=None, engine=Engine.AUTO, topology="softroce-2", devices=("rxe0",), **behaviour
+    ):
+        """Return a fabric of hosts that have all these devices: port p0 is the first of them, p1 the second."""
         self._monkeypatch.setattr(rig, "our_kit", lambda: Kit(program or self.play(**behaviour), None))
-        sysfs = make_sysfs(self.folder / "sys", device)
-        hosts = {
-            name: SiteHost(address="192.0.2.1", ports={"p0": RdmaPort(device=device)})
-            for name in self.topology.hosts
-        }
-        site = Site(topology="softroce-2", hosts=hosts, max_start_skew="500ms")
+        for number, device in enumerate(devices):
+            sysfs = make_sysfs(self.folder / "sys", device, f"p{number}")
+        shape = Topology.load(topology)
+        ports = {f"p{number}": RdmaPort(device=device) for number, device in enumerate(devices)}
+        hosts = {name: SiteHost(address="192.0.2.1", ports=ports) for name in shape.hosts}
+        site = Site(topology=shape.name, hosts=hosts, max_start_skew="500ms")
 
         def dial(nodes):
             opened = {node: Host(node, sysfs) for node in nodes}
             self.remotes.update(opened)
             return opened, {}
 
-        fabric = HostFabric("lab", self.topology, site, 1, dial=dial, engine=engine)
+        fabric = HostFabric("lab", shape, site, 1, dial=dial, engine=engine)
         self.fabrics.append(fabric)
         return fabric
 
@@ -236,3 +241,79 @@ def test_what_the_generator_refuses_names_host_and_words(lab):
     ):
         fabric.run(Scenario(PAIR, sample_every=MS))
     assert lab.left() == []
+
+
+# --- the program itself, on its null device -------------------------------------------------------------------
+
+
+# Null devices reach those of their own process alone, so one host has both ends, which no job may ask for.
+ONE_HOST = """
+name: one-host
+nodes:
+  h1: {kind: host}
+  sw1: {kind: switch}
+links:
+  - {endpoints: ["h1:p0", "sw1:e1"], rate: 10Gbps}
+  - {endpoints: ["h1:p1", "sw1:e2"], rate: 10Gbps}
+"""
+
+
+def null_flow(size=4 * KB, **keys):
+    return Flows([Flow(name="f", src="h1:p0", dst="h1:p1", message_bytes=size, **keys)])
+
+
+@pytest.fixture
+def real(lab, monkeypatch):
+    """A fabric of real agents and real generators, whose devices move nothing."""
+    path = find_program(native.PROGRAM, native.VARIABLE)
+    if path is None:
+        pytest.skip("no roce-load: `make setup` builds it")
+    monkeypatch.setattr(native, "read_elf", read_elf)
+    monkeypatch.setattr(native, "DEVICE", "null")
+    monkeypatch.setattr(job, "_check_flows", lambda *_: None)
+    shape = lab.folder / "one-host.yaml"
+    shape.write_text(ONE_HOST)
+    return lab.fabric(program=path.read_bytes(), topology=str(shape), devices=("null0", "null1"))
+
+
+def test_the_program_runs_a_scenario(real, lab, tmp_path):
+    traffic = null_flow(64 * KB, messages=0, qps=16, rate_bps=100_000_000)
+    scenario = Scenario(traffic, duration=500 * MS, sample_every=10 * MS)
+    result = real.run(scenario, output=tmp_path / "out")
+    agents = result.raw["hosts"]["agents"]
+    assert {agent["engine"] for agent in agents.values()} == {"native"}
+    assert agents["h1"]["threads"]
+    assert lab.left() == []
+    flow = result.flow("f")
+    assert flow.goodput_gbps == pytest.approx(1.6, rel=0.1)
+
+    again = RunResult.load(tmp_path / "out")
+    by_qp, whole = again.series["qp_goodput_bps"], again.series["goodput_bps"]
+    assert by_qp.columns == tuple(f"f[{index}]" for index in range(16))
+    assert len(by_qp.time_ps) >= 40
+    assert by_qp.values.sum(axis=1) == pytest.approx(whole.values[:, 0])
+    middle = by_qp.values[len(by_qp.values) // 4 : -5].mean(axis=0)
+    assert middle == pytest.approx(np.full(16, 1e8), rel=0.1)
+
+
+def test_the_program_runs_many_qps(real):
+    result = real.run(Scenario(null_flow(messages=8, qps=1024), sample_every=MS))
+    assert result.ended == "done"
+    assert len(result.flow("f").qps) == 1024
+    assert result.flow("f").messages_completed == 8 * 1024
+
+
+@pytest.mark.parametrize(
+    "verb", ["write", "write_imm", "send", "send_imm", "read", "fetch_add", "compare_swap"]
+)
+def test_the_program_has_every_verb(real, verb):
+    size = 8 if verb in ("fetch_add", "compare_swap") else 10 * KB
+    result = real.run(Scenario(null_flow(size, messages=20, qps=2, verb=verb), sample_every=0))
+    assert (result.ended, result.flow("f").status) == ("done", "done")
+    assert result.flow("f").messages_completed == 40
+
+
+def test_options_reach_the_program(real):
+    load = Load(batch=16, signal_every=8, sges=2, poll="busy", threads="flow")
+    result = real.run(Scenario(null_flow(messages=1000, qps=2, load=load), sample_every=0))
+    assert result.flow("f").messages_completed == 2000
