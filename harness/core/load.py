@@ -69,11 +69,13 @@ def check_load(flow: Flow, *, atomic: bool, fetches: bool) -> None:
     if load is None:
         return
     echoed = flow.verbs is not None and flow.verbs.ping_pong
-    if load.integrity and (atomic or echoed or load.sizes or flow.message_bytes <= INTEGRITY_BYTES):
+    if load.integrity and (
+        atomic or fetches or echoed or load.sizes or flow.message_bytes <= INTEGRITY_BYTES
+    ):
         raise _wrong(
             flow,
             "integrity",
-            f"it needs messages of one size above {INTEGRITY_BYTES} bytes, no atomics, no ping_pong",
+            f"it needs messages of one size above {INTEGRITY_BYTES} bytes, no reads, atomics or ping_pong",
         )
     if load.sizes is not None:
         if atomic or echoed:

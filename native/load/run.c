@@ -13,6 +13,7 @@
 
 enum { MOST_SAMPLES = 8192 };
 #define SERIES_BYTES (UINT64_C(224) << 20) /* with everything else below 300 MB */
+#define START_LOOK_NS 1000000
 #define LOST_NS 500000000                  /* as long as a message may be under way */
 #define LIMITED_SHARE 0.05                 /* of the time */
 
@@ -359,12 +360,26 @@ static void check_clock(struct load_run *run, uint64_t now)
   }
 }
 
+/* When the last of the threads began; 0 while one has not. */
+static uint64_t last_start(const struct load_run *run)
+{
+  uint64_t last = 0;
+  for (uint32_t i = 0; i < run->n_workers; i++) {
+    uint64_t began = atomic_load_explicit(&run->workers[i].began_ns, memory_order_acquire);
+    if (began == 0)
+      return 0;
+    last = began > last ? began : last;
+  }
+  return last;
+}
+
 static void announce(struct load_run *run, load_tell_fn *tell, void *arg, uint64_t now)
 {
-  if (!run->announced_start && now >= run->plan.at_ns) {
+  uint64_t began = run->announced_start || now < run->plan.at_ns ? 0 : last_start(run);
+  if (began != 0) {
     run->announced_start = true;
-    run->started_ns = now;
-    tell(arg, run, "started", 0, now);
+    run->started_ns = began;
+    tell(arg, run, "started", 0, began);
   }
   bool any = false;
   for (uint32_t i = 0; i < run->n_ends && run->announced_start; i++) {
@@ -405,8 +420,8 @@ uint64_t load_run_step(struct load_run *run, load_tell_fn *tell, void *arg)
   uint64_t next = run->progress_at;
   next = run->stop_at < next ? run->stop_at : next;
   next = run->cut_at < next ? run->cut_at : next;
-  if (!run->announced_start && run->plan.at_ns < next)
-    next = run->plan.at_ns;
+  if (!run->announced_start) /* a thread that begins late is looked for again */
+    next = run->plan.at_ns > now ? (run->plan.at_ns < next ? run->plan.at_ns : next) : now + START_LOOK_NS;
   return next > now ? next - now : 0;
 }
 

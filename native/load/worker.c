@@ -204,6 +204,7 @@ static void *work(void *arg)
   struct pollfd *files = calloc(w->n_ends + 1, sizeof *files);
   pin(w);
   wait_for_start(w);
+  atomic_store_explicit(&w->began_ns, load_mono_ns(), memory_order_release);
   uint64_t on = 0, queued = 0, on_after = 0, queued_after = 0;
   uint64_t cpu = thread_cpu_ns(), wall = load_mono_ns();
   w->knows_wait = schedule_times(&on, &queued);

@@ -22,6 +22,7 @@ struct load_worker {
   int report;    /* eventfd of whoever waits for ends */
   _Atomic int cut; /* 0, LOAD_CUT, or one of the errors above */
   _Atomic bool over;
+  _Atomic uint64_t began_ns; /* CLOCK_MONOTONIC of its start, 0 before */
   uint64_t zero; /* ticks at which the run begins */
 
   /* what it cost; valid when it is over */
