@@ -31,6 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
         return verdicts.main(words[1:])
     if words[:1] == ["generator"]:
         return generator.main(words[1:])
+    if words[:1] == ["traffic"]:
+        from bench import traffic  # noqa: PLC0415 - boots virtual machines, which no other table does
+
+        return traffic.main(words[1:])
     if words[:1] == ["report"]:
         from bench import report_page  # noqa: PLC0415 - needs a browser, which no other table does
 
@@ -58,6 +62,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "python -m bench control-plane measures SSH to many hosts instead, "
         "python -m bench verdicts runs the suites in several ways and compares, "
         "python -m bench generator counts the instructions that a message costs perftest and roce-load, "
+        "python -m bench traffic runs both on virtual machines, "
         "python -m bench report measures the HTML page of a big session in a browser (see their --help)."
     )
     parser.add_argument("--runs", type=int, default=3, help="runs of each job; the median is shown (3)")
