@@ -71,11 +71,19 @@ static struct ibv_qp *create(struct load_verbs *v, const struct load_qp_wish *wi
   return qp;
 }
 
+/* rxe of rdma-core before 64 gets the length of a list wrong in ibv_wr_set_sge_list() and sends nothing of one that is
+ * inline (its commits 406cd2ad0, 1e8ed0aff); no call tells the version of a provider. */
+static bool is_spoiled(const struct load_device *device, const struct load_qp_wish *wish)
+{
+  return device->caps.software && wish->sges > 1;
+}
+
 /* By the extended call where the wish and the device allow it; says in `extended` which it was. */
-static struct ibv_qp *create_either(struct load_verbs *v, const struct load_qp_wish *wish, uint32_t inline_bytes,
+static struct ibv_qp *create_either(struct load_device *device, const struct load_qp_wish *wish, uint32_t inline_bytes,
                                     bool *extended)
 {
-  *extended = wish->posting != LOAD_POST_LEGACY;
+  struct load_verbs *v = load_verbs_of(device);
+  *extended = wish->posting != LOAD_POST_LEGACY && !is_spoiled(device, wish);
   struct ibv_qp *qp = *extended ? create(v, wish, true, inline_bytes) : NULL;
   if (qp != NULL || wish->posting == LOAD_POST_WR)
     return qp;
@@ -88,7 +96,7 @@ static bool fail_qp(struct load_device *device, const struct load_qp_wish *wish,
 {
   struct load_verbs *v = load_verbs_of(device);
   bool extended = false;
-  struct ibv_qp *qp = wish->inline_bytes == 0 ? NULL : create_either(v, wish, 0, &extended);
+  struct ibv_qp *qp = wish->inline_bytes == 0 ? NULL : create_either(device, wish, 0, &extended);
   if (qp != NULL) {
     ibv_destroy_qp(qp);
     return load_fail_feature(e, "inline", "%s: a QP that sends %u bytes inline is refused: %s", device->name,
@@ -119,14 +127,17 @@ static bool make_chain(struct load_verbs_qp *q, const struct load_qp_wish *wish)
 bool load_verbs_qp_make(struct load_device *device, const struct load_qp_wish *wish, struct load_qp *out,
                         struct load_error *e)
 {
-  struct load_verbs_qp *q = calloc(1, sizeof *q);
-  *out = (struct load_qp){.device = device, .impl = q};
+  *out = (struct load_qp){.device = device};
+  if (wish->posting == LOAD_POST_WR && is_spoiled(device, wish))
+    return load_fail_feature(e, "post", "%s: its ibv_wr_* sends no %u elements: post by auto or legacy", device->name,
+                             wish->sges);
+  struct load_verbs_qp *q = out->impl = calloc(1, sizeof *q);
   if (q == NULL)
     return load_fail_os(e, ENOMEM, "%s: no QP", device->name);
   q->transport = wish->transport;
   q->plain = wish->sges <= 1 && wish->inline_bytes == 0;
   bool extended = false;
-  q->qp = create_either(load_verbs_of(device), wish, wish->inline_bytes, &extended);
+  q->qp = create_either(device, wish, wish->inline_bytes, &extended);
   bool good = q->qp != NULL || fail_qp(device, wish, load_verbs_errno(0), e);
   if (good && !extended && !make_chain(q, wish))
     good = load_fail_os(e, ENOMEM, "%s: no QP with %u sends", device->name, wish->sends);

@@ -41,7 +41,8 @@
 #define LOAD_NOTHING ((void)0)
 #define LOAD_CONNECTED ((void)v)
 
-/* Elements of any number, inline or not. */
+/* Elements of any number, inline or not. LOAD_INLINE stays in wr_flags although ibv_wr_post(3) has the setters imply
+ * it: rxe and bnxt_re of rdma-core (seen in 56 and 64) look for it there, others take or ignore it. */
 static inline void load_wr_set_data(struct ibv_qp_ex *q, const struct load_wr *w)
 {
   if ((w->flags & LOAD_INLINE) == 0) {
@@ -83,7 +84,7 @@ static inline int load_post_chain(struct load_verbs_qp *v, unsigned m, unsigned 
   ibv_wr_start(q);                                                                                                     \
   for (const struct load_wr *w = wr, *end = wr + n; w != end; w++) {                                                   \
     q->wr_id = w->id;                                                                                                  \
-    q->wr_flags = w->flags & ~(unsigned)LOAD_INLINE_OF_##data;                                                         \
+    q->wr_flags = w->flags;                                                                                            \
     call;                                                                                                              \
     address;                                                                                                           \
     LOAD_DATA_OF_##data;                                                                                               \
@@ -91,8 +92,6 @@ static inline int load_post_chain(struct load_verbs_qp *v, unsigned m, unsigned 
   int error = ibv_wr_complete(q);                                                                                      \
   *done = error == 0 ? n : 0;                                                                                          \
   return error == 0 ? 0 : load_verbs_errno(error)
-#define LOAD_INLINE_OF_ONE 0
-#define LOAD_INLINE_OF_ANY LOAD_INLINE /* the setter says it */
 #define LOAD_DATA_OF_ONE ibv_wr_set_sge(q, w->sge->lkey, w->sge->addr, w->sge->length)
 #define LOAD_DATA_OF_ANY load_wr_set_data(q, w)
 

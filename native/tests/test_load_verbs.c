@@ -259,12 +259,12 @@ static void lists_and_inline(void)
   wr.n_sge = 3;
   ASSERT_EQ(post_wr(&p, LOAD_WRITE, false, false, &wr, 1, &done), 0);
   ASSERT_STR(p.log, "start\n1:0 write 3 0x500 | 7 0x1000 64 8 0x2000 32 9 0x3000 16\ncomplete\n");
-  wr.flags = LOAD_INLINE | LOAD_SIGNALED; /* the first is what the setter says */
+  wr.flags = LOAD_INLINE | LOAD_SIGNALED;
   ASSERT_EQ(post_wr(&p, LOAD_WRITE, false, false, &wr, 1, &done), 0);
-  ASSERT_STR(p.log, "start\n1:2 write 3 0x500 = 0x1000 64 0x2000 32 0x3000 16\ncomplete\n");
+  ASSERT_STR(p.log, "start\n1:10 write 3 0x500 = 0x1000 64 0x2000 32 0x3000 16\ncomplete\n");
   wr.n_sge = 1;
   ASSERT_EQ(post_wr(&p, LOAD_WRITE, false, false, &wr, 1, &done), 0);
-  ASSERT_STR(p.log, "start\n1:2 write 3 0x500 = 0x1000 64\ncomplete\n");
+  ASSERT_STR(p.log, "start\n1:10 write 3 0x500 = 0x1000 64\ncomplete\n");
 }
 
 static void refused_batch_is_not_posted(void)
@@ -673,6 +673,20 @@ static void no_such_device(void)
   ASSERT(device.impl == NULL);
 }
 
+static void lists_are_not_posted_by_rxe(void)
+{
+  struct load_device device = {.ops = &load_verbs_ops, .name = "rxe0", .caps = {.software = true}};
+  struct load_qp_wish wish = {
+      .transport = LOAD_RC, .sends = 8, .sges = 2, .opcodes = 1U << LOAD_WRITE, .posting = LOAD_POST_WR};
+  struct load_qp qp;
+  struct load_error e = {0};
+  ASSERT(!load_verbs_ops.qp_make(&device, &wish, &qp, &e));
+  ASSERT_EQ((int)e.kind, (int)LOAD_UNSUPPORTED);
+  ASSERT_STR(e.feature, "post");
+  ASSERT_CONTAINS(e.message, "no 2 elements");
+  ASSERT(qp.impl == NULL);
+}
+
 #define WITH_VERBS(call) call
 #else
 #include <stdio.h>
@@ -757,4 +771,9 @@ TEST(load_verbs_sysfs)
 TEST(load_verbs_no_such_device)
 {
   WITH_VERBS(no_such_device());
+}
+
+TEST(load_verbs_lists_on_rxe)
+{
+  WITH_VERBS(lists_are_not_posted_by_rxe());
 }
