@@ -18,6 +18,8 @@ from reports.text import one_line
 # Series of a record (docs/record-format.md) in the order of the page: title, unit on the axis, factor to that unit.
 CHARTS = {
     "goodput_bps": ("Goodput by flow", "b/s", 1.0),
+    "qp_spread_bps": ("Goodput of queue pairs: the fastest, the median, the slowest", "b/s", 1.0),
+    "qp_goodput_bps": ("Goodput by queue pair", "b/s", 1.0),
     "cc_rate_bps": ("Rate allowed by congestion control, by flow", "b/s", 1.0),
     "queue_bytes": ("Depth of egress queues", "B", 1.0),
     "pause_fraction": ("Time kept from sending by pause", "%", 100.0),

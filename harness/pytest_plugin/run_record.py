@@ -33,6 +33,10 @@ SERIES = ("goodput_bps", "cc_rate_bps", "queue_bytes", "pause_fraction")
 MAX_POINTS = 2000
 # A table of a large fabric has thousands of columns; the record keeps those with the highest peaks.
 MAX_COLUMNS = 16
+# Of queue pairs each has a line while lines can still be told apart; of more the spread tells more.
+MAX_QPS = 32
+BY_QP, QP_SPREAD = "qp_goodput_bps", "qp_spread_bps"
+SPREAD = ("fastest QP", "median QP", "slowest QP")
 ALL_FLOWS = "all flows"
 """Name of the column with the sum over all flows, those that are not kept among them."""
 
@@ -77,6 +81,7 @@ def _series(result: RunResult) -> Iterator[Series]:
     for name in _worth_drawing(result):
         series = result.series[name]
         yield with_total(series) if name == "goodput_bps" else series
+    yield from by_qp(result.series[BY_QP])
     for counted, name in _RATES.items():
         yield rate_by_node(result.series[counted], name)
 
@@ -88,6 +93,17 @@ def with_total(series: Series) -> Series:
     values = np.asarray(series.values, dtype=np.float64)
     total = values.sum(axis=1, keepdims=True)
     return replace(series, columns=(*series.columns, ALL_FLOWS), values=np.hstack([values, total]))
+
+
+def by_qp(series: Series) -> Iterator[Series]:
+    """Yield how far apart QPs are at each instant and, where they are few, each of them; nothing for a single one."""
+    if series.missing is not None or len(series.columns) < 2:
+        return
+    values = np.asarray(series.values, dtype=np.float64)
+    figures = (np.max(values, axis=1), np.median(values, axis=1), np.min(values, axis=1))
+    yield replace(series, name=QP_SPREAD, columns=SPREAD, values=np.stack(figures, axis=1))
+    if len(series.columns) <= MAX_QPS:
+        yield series
 
 
 def rate_by_node(series: Series, name: str) -> Series:
@@ -195,18 +211,18 @@ def series_records(series: Series) -> list[SeriesRecord]:
     if series.missing is not None or not len(series.time_ps):
         return []
     values = np.asarray(series.values, dtype=np.float64)
-    chosen = _loudest(values)
+    chosen = _loudest(values, MAX_QPS if series.name == BY_QP else MAX_COLUMNS)
     whole = [index for index in chosen if np.isfinite(values[:, index]).all()]
     parts = [_shared(series, values, whole)] if whole else []
     return parts + [_alone(series, values, index) for index in chosen if index not in whole]
 
 
-def _loudest(values: Array) -> list[int]:
+def _loudest(values: Array, most: int) -> list[int]:
     """Indices of the columns with the highest peaks, in the order of the table; none for a column without samples."""
     finite = np.where(np.isfinite(values), values, -np.inf)
     peaks = finite.max(axis=0)
     order = [int(index) for index in np.argsort(-peaks, kind="stable") if peaks[index] > -np.inf]
-    return sorted(order[:MAX_COLUMNS])
+    return sorted(order[:most])
 
 
 def _shared(series: Series, values: Array, columns: list[int]) -> SeriesRecord:

@@ -28,9 +28,12 @@ from harness.patterns.incast import Incast
 from harness.pytest_plugin.network_record import network_of
 from harness.pytest_plugin.run_record import (
     ALL_FLOWS,
+    BY_QP,
     MAX_COLUMNS,
     MAX_POINTS,
+    QP_SPREAD,
     Place,
+    by_qp,
     failed_run,
     finished_run,
     rate_by_node,
@@ -140,6 +143,26 @@ def test_the_sum_of_all_flows_is_kept_even_where_single_ones_are_not() -> None:
     assert ALL_FLOWS in table.columns
     assert table.values[table.columns.index(ALL_FLOWS)] == (40.0,) * 5
     assert with_total(series(np.ones((5, 1)))).columns == ("sw1:e0/3",)
+
+
+def test_few_queue_pairs_have_a_line_each_and_their_spread() -> None:
+    values = np.arange(5 * 32, dtype=float).reshape(5, 32)
+    spread, lines = by_qp(series(values, BY_QP))
+    assert (spread.name, spread.columns) == (QP_SPREAD, ("fastest QP", "median QP", "slowest QP"))
+    assert spread.values.tolist() == [[row.max(), np.median(row), row.min()] for row in values]
+    (table,) = series_records(lines)
+    assert len(table.columns) == 32
+
+
+def test_many_queue_pairs_are_told_by_their_spread_alone() -> None:
+    (spread,) = by_qp(series(np.ones((5, 1024)), BY_QP))
+    (table,) = series_records(spread)
+    assert table.columns == ("fastest QP", "median QP", "slowest QP")
+
+
+def test_a_single_queue_pair_is_its_flow() -> None:
+    assert list(by_qp(series(np.ones((5, 1)), BY_QP))) == []
+    assert list(by_qp(Series.absent(BY_QP, "not recorded"))) == []
 
 
 def test_counts_over_time_become_rates_that_keep_their_bursts() -> None:

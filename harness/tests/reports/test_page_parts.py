@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 
-from harness.core.record import Outcome
+from harness.core.record import Outcome, SeriesRecord
 from harness.tests.reports import sample
+from reports import html
 from reports.joined import join
 from reports.page import ROWS_AT_FIRST, page_view
 from reports.trim import MAX_LINES, trimmed_run
@@ -89,3 +91,22 @@ def test_very_many_events_are_cut_and_counted() -> None:
     events = trimmed_run(run).events
     assert len(events) == MAX_LINES + 1
     assert events[-1] == "… and 800 more"
+
+
+def test_queue_pairs_and_who_made_the_traffic_are_on_the_page() -> None:
+    times = tuple(range(0, 50_000_000, 10_000_000))
+    fast, slow = (5e9, 6e9, 7e9, 6e9, 5e9), (1e9, 2e9, 3e9, 2e9, 1e9)
+    spread = SeriesRecord("qp_spread_bps", "bit/s", ("fastest QP", "slowest QP"), times, (fast, slow), 5)
+    lines = SeriesRecord("qp_goodput_bps", "bit/s", ("f[0]", "f[1]"), times, (fast, slow), 5)
+    test = sample.record().tests[0]
+    notes = ("Traffic of h1: native, roce-load 0.1.0.", "The generator of h1 was the bottleneck: <busy>.")
+    run = replace(test.runs[0], series=(lines, spread), notes=notes)
+    record = sample.record(tests=(replace(test, runs=(run,)),))
+    (view,) = page_view(record).tests[0].runs
+    assert view.remarks == notes
+    assert [chart.title for chart in view.charts] == [
+        "Goodput of queue pairs: the fastest, the median, the slowest", "Goodput by queue pair",
+    ]  # fmt: skip
+    out = StringIO()
+    html.reporter.write(record, out)
+    assert "The generator of h1 was the bottleneck: &lt;busy&gt;." in out.getvalue()
