@@ -45,7 +45,8 @@ class Load:
     `ibv_wr_*` and `ibv_post_send`, `poll` how completions are waited for. `integrity` gives every message a number and
     a checksum, so that loss, duplication and corruption are told apart. `sizes` are pairs of bytes and weight to draw
     message sizes from; the largest is the flow's own. Each QP starts up to `start_jitter_ps` late. `pacing` `device`
-    leaves the rate to the NIC. `threads` says whether a thread serves a port or each flow has its own.
+    leaves the rate to the NIC. `threads` says whether a thread serves a port or each flow has its own. With
+    `device_time` completions carry the NIC's clock.
     """
 
     batch: Annotated[int, Field(ge=1, le=1024, strict=True)] = 1
@@ -61,6 +62,7 @@ class Load:
     start_jitter_ps: Annotated[Picoseconds, Field(ge=0, le=2**63 - 1)] = 0
     pacing: Literal["software", "device"] = "software"
     threads: Literal["port", "flow"] = "port"
+    device_time: Annotated[bool, Field(strict=True)] = False
 
 
 def check_load(flow: Flow, *, atomic: bool, fetches: bool) -> None:

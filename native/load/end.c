@@ -107,6 +107,7 @@ bool load_end_queues(struct load_end *end, uint32_t entries, uint32_t srq_depth,
   struct load_cq_wish wish = {.entries = entries < end->device->caps.max_cqe ? entries : end->device->caps.max_cqe,
                               .moderate_count = o->moderate_count,
                               .moderate_period_us = o->moderate_period_us,
+                              .timestamps = o->device_time,
                               .events = end->device->caps.can_event && o->polling != LOAD_POLL_BUSY};
   if (!end->device->ops->cq_make(end->device, &wish, &end->cq, e))
     return false;
@@ -339,7 +340,7 @@ void load_end_begin(struct load_end *end, uint64_t zero)
   end->error = 0;
   end->vendor = 0;
   end->start = end->finish = end->told = 0;
-  end->first_completion = end->last_completion = 0;
+  end->first_completion = end->last_completion = end->first_device = end->last_device = 0;
   end->gaps = (struct load_gaps){0};
   end->limited_ticks = 0;
   end->dry_since = 0;
@@ -364,6 +365,16 @@ void load_end_begin(struct load_end *end, uint64_t zero)
   end->ops->begin(end);
 }
 
+void load_end_device_time(struct load_end *end, const struct load_wc *wc, unsigned n)
+{
+  for (unsigned i = 0; i < n; i++) {
+    if (wc[i].status != LOAD_WC_SUCCESS || wc[i].time == 0)
+      continue;
+    end->first_device = end->first_device == 0 ? wc[i].time : end->first_device;
+    end->last_device = wc[i].time;
+  }
+}
+
 bool load_end_poll(struct load_end *end)
 {
   struct load_wc wc[POLL_BATCH];
@@ -376,6 +387,8 @@ bool load_end_poll(struct load_end *end)
       break;
     any = true;
     end->completions += n;
+    if (end->spec.flow.options.device_time)
+      load_end_device_time(end, wc, n);
     end->ops->take(end, wc, n, load_ticks());
     if (n < POLL_BATCH)
       break;

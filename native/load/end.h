@@ -148,6 +148,7 @@ struct load_end {
   struct load_gaps gaps;
   uint64_t gap_counts; /* ticks from which a gap counts */
   uint64_t first_completion, last_completion; /* ticks */
+  uint64_t first_device, last_device;         /* the same by the device's clock, in its ticks; 0 unknown */
   uint64_t polls, completions, wakeups, completed_messages;
 
   /* who may post: indexes of lanes, a ring of those that are ready, a heap of those that are paced */
@@ -218,6 +219,8 @@ bool load_payload_ready(struct load_end *end, uint32_t period, struct load_error
 void load_end_fail(struct load_end *end, int status, uint32_t vendor, uint64_t now);
 /* Ended in whatever way; wakes who waits. */
 void load_end_over(struct load_end *end);
+/* Keeps the device's time of completions that carry it. */
+void load_end_device_time(struct load_end *end, const struct load_wc *wc, unsigned n);
 /* Counts `n` messages of `bytes` that are complete on a lane. */
 static inline void load_lane_done(struct load_lane *lane, uint64_t n, uint64_t bytes)
 {

@@ -318,6 +318,9 @@ static void member_gaps(struct jsonw *w, const struct load_end *end)
   jsonw_end_object(w);
   member_instant(w, "first_completion_ns", end, end->first_completion);
   member_instant(w, "last_completion_ns", end, end->last_completion);
+  double tick_ns = end->last_device != 0 ? end->device->ops->tick_ns(end->device) : 0;
+  load_member_or_null(w, "device_span_ns", (uint64_t)((double)(end->last_device - end->first_device) * tick_ns),
+                      tick_ns > 0);
 }
 
 /* Messages told apart by number and checksum. What is lost is known when as many were sent as the flow has. */

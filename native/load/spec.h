@@ -43,6 +43,7 @@ struct load_options {
   enum load_polling polling;
   bool integrity;
   bool device_pacing;
+  bool device_time; /* completions carry the device's clock */
   bool thread_per_flow;
   struct load_size sizes[LOAD_MAX_SIZES];
   uint32_t n_sizes; /* 0: all messages have the flow's size */

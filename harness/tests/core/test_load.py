@@ -26,7 +26,7 @@ def test_a_job_has_the_options_only_when_they_are_given():
     assert told == {
         "batch": 1, "signal_every": None, "inline_bytes": 0, "sges": 1, "post": "auto", "cq_moderation": None,
         "poll": "auto", "integrity": False, "sizes": None, "burst": None, "start_jitter_ps": 0,
-        "pacing": "software", "threads": "port",
+        "pacing": "software", "threads": "port", "device_time": False,
     }  # fmt: skip
 
 
@@ -41,7 +41,7 @@ def test_every_option_reaches_the_job():
         "batch": 32, "signal_every": 16, "inline_bytes": 64, "sges": 2, "post": "wr",
         "cq_moderation": {"count": 8, "period_us": 4}, "poll": "busy", "integrity": False,
         "sizes": [[64, 0.5], [4096, 1.0]], "burst": {"on_ps": 5_000_000, "off_ps": 15_000_000},
-        "start_jitter_ps": 1_000_000, "pacing": "device", "threads": "flow",
+        "start_jitter_ps": 1_000_000, "pacing": "device", "threads": "flow", "device_time": False,
     }  # fmt: skip
 
 
