@@ -197,6 +197,13 @@ __attribute__((noinline)) static int post_same_anew(struct load_qp *qp, const st
   return load_post_chain(q, n, done);
 }
 
+__attribute__((noinline)) static int post_failed(const struct load_verbs_qp *q, int returned,
+                                                 const struct ibv_send_wr *bad, unsigned *done)
+{
+  *done = (unsigned)(bad - q->chain);
+  return load_verbs_errno(returned);
+}
+
 /* Takes from the array what may have changed since the call before. */
 static int post_same(struct load_qp *qp, const struct load_wr *wr, unsigned n, unsigned *done)
 {
@@ -207,12 +214,9 @@ static int post_same(struct load_qp *qp, const struct load_wr *wr, unsigned n, u
   struct ibv_send_wr *bad = q->chain;
   q->chain[n - 1].wr_id = last->id;
   q->chain[n - 1].send_flags = last->flags;
-  int returned = ibv_post_send(q->qp, q->chain, &bad);
   *done = n;
-  if (returned == 0)
-    return 0;
-  *done = (unsigned)(bad - q->chain);
-  return load_verbs_errno(returned);
+  int returned = ibv_post_send(q->qp, q->chain, &bad);
+  return returned == 0 ? 0 : post_failed(q, returned, bad, done);
 }
 
 load_post_fn *load_verbs_reposter(const struct load_qp *qp, enum load_opcode opcode)

@@ -378,6 +378,15 @@ static void refused_request_ends_the_chain(void)
   ASSERT_EQ(load_verbs_poster(&c.qp, LOAD_WRITE)(&c.qp, c.wr, 10, &done), ENOMEM);
   ASSERT_EQ(done, 3U);
   ASSERT_EQ(c.p.calls, 1U);
+  make_chained(&c);
+  load_post_fn *repost = load_reposter(&c.qp, LOAD_WRITE);
+  posted(&c, repost, 3);
+  c.p.answer = ENOMEM;
+  c.p.refuse_from = 1;
+  ASSERT_EQ(repost(&c.qp, c.wr, 3, &done), ENOMEM);
+  ASSERT_EQ(done, 1U);
+  ASSERT_EQ(repost(&c.qp, c.wr, 2, &done), ENOMEM); /* another length */
+  ASSERT_EQ(done, 1U);
 }
 
 /* What a poster makes of it, on a QP of its own. */
