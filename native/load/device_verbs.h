@@ -1,4 +1,4 @@
-/* What the files device_verbs_*.c and wr_post.h share; nobody else includes it. Needs rdma-core 22 or later. */
+/* What the files device_verbs_*.c and wr_post.h share; nobody else includes it. Needs rdma-core 24 or later. */
 #ifndef ROCE_LOAD_DEVICE_VERBS_H
 #define ROCE_LOAD_DEVICE_VERBS_H
 
