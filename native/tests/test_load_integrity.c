@@ -77,6 +77,20 @@ TEST(load_integrity_refuses_other_lengths_and_qps)
   ASSERT_EQ(i.corrupted, UINT64_C(5));
 }
 
+TEST(load_integrity_refuses_what_has_no_body)
+{
+  struct load_integrity i = {0};
+  for (size_t length = 1; length <= LOAD_TRAILER; length++) {
+    uint8_t *message = calloc(1, length); /* of its own, so that a sanitizer sees a look before it */
+    ASSERT(message != NULL);
+    if (length == LOAD_TRAILER)
+      load_seal(message, length, 0, 9, 0);
+    load_integrity_take(&i, message, length, 9);
+    ASSERT_EQ(i.corrupted, length);
+    free(message);
+  }
+}
+
 TEST(load_integrity_tells_what_is_older_than_the_ring_as_duplicated)
 {
   struct load_integrity i = {0};
