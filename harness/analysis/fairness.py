@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from harness.analysis.samples import known
 from harness.core.evidence import Missing
+from harness.core.series import Series
 
 
 def jain(rates: Iterable[float | Missing]) -> float | Missing:
@@ -36,3 +37,8 @@ def relative_spread(rates: Iterable[float | Missing]) -> float | Missing:
     if total == 0:
         return Missing("no flow moved any data")
     return (max(values) - min(values)) * len(values) / total
+
+
+def series_shares(series: Series) -> list[float | Missing]:
+    """The mean of each column over all samples; one Missing when there is no series."""
+    return [series.mean(column) for column in series.columns] or [series.mean()]
