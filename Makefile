@@ -12,6 +12,8 @@ PY := $(BIN)/python
 STAMP := $(VENV)/.stamp-install
 # Virtual machines of `make lab`: softroce-2 or softroce-4.
 LAB ?= softroce-4
+# What makes their traffic: auto (roce-load where it runs), native or pyverbs.
+ENGINE ?= auto
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # What the installed program depends on: a change here builds and installs again.
@@ -73,7 +75,7 @@ pages: $(STAMP) ## write the pages that come from tests: plan, bounds, defects (
 
 lab: $(STAMP) ## the suites on virtual machines with Soft-RoCE: real verbs, real SSH
 	@roce lab build
-	@$(PY) -m pytest suites --fabric vmlab --topology $(LAB) -m "not slow"
+	@$(PY) -m pytest suites --fabric vmlab --topology $(LAB) --engine $(ENGINE) -m "not slow"
 	@echo "report: $(CURDIR)/runs/latest/report.html"
 
 lab-faults: $(STAMP) ## break that lab in every way it may break: each fault is named, soon, and leaves nothing behind
