@@ -31,6 +31,7 @@ from harness.core.facts import (
     Facts,
     FlowFacts,
 )
+from harness.core.series import Array
 
 CLEARLY = 10
 """Events that a witness on hosts must have seen: fewer may lie between two readings of counters."""
@@ -880,6 +881,18 @@ def goodput_samples_add_up_to_the_payload(facts: Facts) -> Broken:
         most = facts.bytes_after_last_sample(port)
         if most is not None and missing > most:
             yield f"samples of goodput of flows to {port} lack {missing:.0f} bytes, {most:.0f} may follow the last one"
+
+
+@law("series.qp_goodput_bps", "series.goodput_bps", exact=False)
+def queue_pairs_add_up_to_their_flow(facts: Facts) -> Broken:
+    """At each sample the goodput of a flow is that of all its queue pairs."""
+    sums: dict[str, Array] = {}
+    for column, samples in facts.columns("qp_goodput_bps"):
+        flow = column.rpartition("[")[0]
+        sums[flow] = samples.astype(float) + sums.get(flow, 0.0)
+    for flow, samples in facts.columns("goodput_bps"):
+        if flow in sums and not np.allclose(sums[flow], samples, rtol=SERIES_TOLERANCE, atol=1.0):
+            yield f"samples of goodput of flow {flow} differ from those of its queue pairs together"
 
 
 LAWS: tuple[Law, ...] = tuple(_LAWS)

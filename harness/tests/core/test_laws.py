@@ -170,6 +170,10 @@ BREAKING_SERIES = [
         series(queue_bytes=(f"{SW1}/3", range(0, 10**6, 10**5)), shared_bytes=("sw1", FLAT)),
     ),
     ("goodput_samples_add_up_to_the_payload", series(goodput_bps=(FLOW, FLAT))),
+    (
+        "queue_pairs_add_up_to_their_flow",
+        series(goodput_bps=(FLOW, [1e9] * 10), qp_goodput_bps=(f"{FLOW}[0]", [1e9] * 9 + [9e8])),
+    ),
 ]
 
 
@@ -202,6 +206,14 @@ def test_each_law_of_series_can_be_broken(name, recorded):
 def test_no_law_is_without_a_case():
     assert {law.broken.__name__ for law in LAWS} == {name for name, _ in (*BREAKING, *BREAKING_SERIES)}
     assert all(law.says.endswith(".") and law.readings for law in LAWS)
+
+
+def test_queue_pairs_that_add_up_break_no_law():
+    rising = np.arange(1, 11) * 1e9
+    recorded = series(goodput_bps=(FLOW, rising), qp_goodput_bps=(f"{FLOW}[0]", rising + 1e6))
+    assert "queue_pairs_add_up_to_their_flow" not in broken(recorded=recorded)
+    alone = series(qp_goodput_bps=(f"{FLOW}[0]", rising))
+    assert "queue_pairs_add_up_to_their_flow" not in broken(recorded=alone)
 
 
 def test_laws_of_hosts_are_only_those_that_need_a_clear_difference():
