@@ -118,7 +118,7 @@ def _print(findings: list[Finding]) -> None:
 
 def examine() -> Iterator[Finding]:
     """Look at everything, in the order of need."""
-    checks: tuple[Callable[[], Finding], ...] = (_python, _packages, _simulator, _compiler)
+    checks: tuple[Callable[[], Finding], ...] = (_python, _packages, _simulator, _compiler, _generator)
     for check in checks:
         yield check()
     yield _program("clang-tidy", "lints the C code in make check", "apt-get install clang-tidy")
@@ -240,6 +240,42 @@ def _compiler() -> Finding:
     return Finding(
         "C compiler", State.OPTIONAL, f"no {name}; needed to build roce-sim", "apt-get install gcc libc6-dev"
     )
+
+
+def _generator() -> Finding:
+    """Find roce-load, which hosts get; without it they make their traffic with pyverbs."""
+    from harness.core.programs import find_program
+    from harness.hosts.native import DEVICE, PROGRAM, VARIABLE
+
+    try:
+        program = find_program(PROGRAM, VARIABLE)
+        if program is None:
+            return Finding(
+                PROGRAM, State.OPTIONAL, "not here; hosts use pyverbs, or build it themselves", "make setup"
+            )
+        finished = subprocess.run(
+            [str(program), "--capabilities"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PROBE_TIMEOUT_S,
+        )
+        said = json.loads(finished.stdout)
+        version, devices = str(said["version"]), list(said["devices"])
+    except HarnessError as error:
+        return Finding(PROGRAM, State.OPTIONAL, str(error), "make setup")
+    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError, TypeError) as error:
+        return Finding(
+            PROGRAM, State.OPTIONAL, f"{program} does not run: {error}", "rm -rf build && make setup"
+        )
+    if DEVICE not in devices:
+        return Finding(
+            PROGRAM,
+            State.OPTIONAL,
+            f"{version}, without libibverbs: it moves no data ({program})",
+            "apt-get install libibverbs-dev && make setup",
+        )
+    return Finding(PROGRAM, State.GOOD, f"{version}, devices {', '.join(devices)} ({program})")
 
 
 def _virtual_lab() -> Finding:

@@ -137,6 +137,38 @@ class TestDoctor:
         assert self.probe(self.good(status="unfinished")) is State.BROKEN
         assert self.probe(self.good(), code=1) is State.BROKEN
 
+    @pytest.mark.parametrize(
+        ("script", "state", "words"),
+        [
+            (
+                """echo '{"version": "7", "devices": ["null", "verbs"]}'""",
+                State.GOOD,
+                "7, devices null, verbs",
+            ),
+            ("""echo '{"version": "7", "devices": ["null"]}'""", State.OPTIONAL, "7, without libibverbs"),
+            ("exit 3", State.OPTIONAL, "does not run"),
+            ("echo '[]'", State.OPTIONAL, "does not run"),
+        ],
+    )
+    def test_the_generator_is_asked_what_it_can(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, state: State, words: str
+    ) -> None:
+        program = tmp_path / "roce-load"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("ROCE_LOAD", str(program))
+        found = doctor._generator()
+        assert (found.state, words in found.seen) == (state, True)
+
+    def test_a_generator_that_is_not_there_is_no_fault(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("ROCE_LOAD", str(tmp_path / "nothing"))
+        assert doctor._generator().state is State.OPTIONAL
+        monkeypatch.delenv("ROCE_LOAD")
+        monkeypatch.setattr("harness.core.programs._candidates", lambda name: iter(()))
+        assert "hosts use pyverbs" in doctor._generator().seen
+
     def test_versions_are_compared_as_numbers(self) -> None:
         assert doctor._version("2.10.1") > doctor._version("2.9")
         assert doctor._version("6.0.1rc1") == (6, 0, 1)
