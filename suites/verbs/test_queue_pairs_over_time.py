@@ -13,7 +13,6 @@ pytestmark = pytest.mark.needs(Capability.LOAD_OPTIONS, Capability.RATE_SERIES)
 
 PATIENT = Qos(nic=Nic(mtu=4096, ack_timeout=17))
 UNCHECKED = VerbsOptions(check_payload=False)
-BATCHES = Load(batch=4)
 SLOW = "400kbps"
 EACH = "one column of the series for each queue pair"
 FAIR = "queue pairs of one sender are served in turns; Jain's index of what each had sent (ours: 0.9)"
@@ -23,10 +22,11 @@ SUM = "the columns of all queue pairs add up to the flow, but for samples at the
 
 
 @pytest.mark.plan("VERB-04")
-@pytest.mark.parametrize("qps", [16, 1024])
-def test_every_queue_pair_moves(fabric, expect, qps):
+@pytest.mark.parametrize(("qps", "size", "batch"), [(16, 4 * KiB, 4), (1024, 512, 1)])
+def test_every_queue_pair_moves(fabric, expect, qps, size, batch):
     """Sixteen, and a thousand, queue pairs of one sender each get their share of it, seen every 10 ms."""
-    traffic = Pair(4 * KiB, qps=qps, messages=0, max_outstanding=4, verbs=UNCHECKED, load=BATCHES)
+    in_batches = Load(batch=batch)
+    traffic = Pair(size, qps=qps, messages=0, max_outstanding=batch, verbs=UNCHECKED, load=in_batches)
     result = fabric.run(
         Scenario(traffic, qos=PATIENT, until="duration", duration=3000 * MS, sample_every=10 * MS)
     )
