@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from harness import Qos, Scenario
 from harness.bindings.vmlab import RunningLab
@@ -58,6 +61,7 @@ class FaultLab:
         self.first: RunResult | None = None
         self._fabric: HostFabric | None = None
         self._remotes: dict[str, Remote] = {}
+        self._kept = Path(tempfile.mkdtemp(prefix="roce-faults-"))
 
     @property
     def site(self) -> Site:
@@ -81,6 +85,7 @@ class FaultLab:
         self.close_fabric()
         for remote in self._remotes.values():
             remote.close()
+        shutil.rmtree(self._kept, ignore_errors=True)
 
     def close_fabric(self) -> None:
         if self._fabric is not None:
@@ -149,10 +154,11 @@ class FaultLab:
         raise AssertionError("the run went well")
 
     def good_run(self) -> RunResult:
-        """Run to the end on the fabric as it is; the first result is kept."""
-        result = self.fabric.run(SHORT)
-        self.first = self.first or result
-        return result
+        """Run to the end on the fabric as it is; the first result is kept, where no fabric removes it."""
+        if self.first is None:
+            self.first = self.fabric.run(SHORT, output=self._kept / "first")
+            return self.first
+        return self.fabric.run(SHORT)
 
     # --- looking ---------------------------------------------------------------------------------------
 
