@@ -223,7 +223,7 @@ struct load_device_ops {
 
 struct load_device {
   const struct load_device_ops *ops;
-  char name[64];
+  char name[160]; /* a null device's options are in it */
   struct load_caps caps;
   int numa_node; /* -1 unknown */
   void *impl;

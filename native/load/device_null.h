@@ -248,10 +248,10 @@ static inline bool null_allowed(const struct null_device *device, uint32_t key, 
 
 bool null_cq_make(struct load_device *device, const struct load_cq_wish *wish, struct load_cq *out,
                   struct load_error *e);
-void null_cq_free(struct load_cq *cq);
-unsigned null_poll(struct load_cq *cq, struct load_wc *out, unsigned most);
-bool null_arm(struct load_cq *cq);
-void null_acknowledge(struct load_cq *cq);
+void null_cq_free(struct load_cq *which);
+unsigned null_poll(struct load_cq *which, struct load_wc *out, unsigned most);
+bool null_arm(struct load_cq *which);
+void null_acknowledge(struct load_cq *which);
 
 void null_cq_overrun(struct null_cq *cq);
 void null_cq_tell(struct null_cq *cq);
@@ -276,13 +276,13 @@ static inline void null_cq_add(struct null_cq *cq, const struct null_cqe *cqe)
 /* --- queue pairs: device_null_qp.c ------------------------------------------------------------------------------- */
 
 bool null_srq_make(struct load_device *device, uint32_t depth, struct load_srq *out, struct load_error *e);
-void null_srq_free(struct load_srq *srq);
+void null_srq_free(struct load_srq *which);
 bool null_qp_make(struct load_device *device, const struct load_qp_wish *wish, struct load_qp *out,
                   struct load_error *e);
-bool null_qp_connect(struct load_qp *qp, const struct load_route *route, struct load_error *e);
-bool null_qp_reset(struct load_qp *qp, struct load_error *e);
-void null_qp_free(struct load_qp *qp);
-bool null_qp_pace(struct load_qp *qp, uint64_t rate_bps, struct load_error *e);
+bool null_qp_connect(struct load_qp *which, const struct load_route *route, struct load_error *e);
+bool null_qp_reset(struct load_qp *which, struct load_error *e);
+void null_qp_free(struct load_qp *which);
+bool null_qp_pace(struct load_qp *which, uint64_t rate_bps, struct load_error *e);
 /* Everything posted on it is flushed, now and later. World. */
 void null_qp_fail(struct null_qp *qp);
 /* A completion of the next work request in order, when it is signalled or has failed. Device. */
@@ -290,8 +290,8 @@ void null_qp_sent(struct null_qp *qp, const struct load_wr *wr, enum load_status
 /* A completion of a receive. Device. */
 void null_qp_received(struct null_qp *qp, uint64_t id, enum load_status status, uint32_t bytes, const uint32_t *imm);
 
-int null_post_recv(struct load_qp *qp, const struct load_recv *recv, unsigned n, unsigned *done);
-int null_post_srq(struct load_srq *srq, const struct load_recv *recv, unsigned n, unsigned *done);
+int null_post_recv(struct load_qp *to, const struct load_recv *recv, unsigned n, unsigned *done);
+int null_post_srq(struct load_srq *to, const struct load_recv *recv, unsigned n, unsigned *done);
 
 /* --- sending: device_null_post.c --------------------------------------------------------------------------------- */
 

@@ -83,9 +83,9 @@ bool null_cq_make(struct load_device *device, const struct load_cq_wish *wish, s
   return true;
 }
 
-void null_cq_free(struct load_cq *out)
+void null_cq_free(struct load_cq *which)
 {
-  struct null_cq *cq = out->impl;
+  struct null_cq *cq = which->impl;
   struct null_fabric *fabric = cq->device->fabric;
   null_world_enter(fabric);
   *cq->link = cq->next;
@@ -96,7 +96,7 @@ void null_cq_free(struct load_cq *out)
     (void)close(cq->fd);
   free(cq->ring);
   free(cq);
-  *out = (struct load_cq){.fd = -1};
+  *which = (struct load_cq){.fd = -1};
 }
 
 /* What is seen to be over makes room in the send queue of its QP, if that is still the one it was. */
@@ -107,9 +107,9 @@ static void retire(const struct null_fabric *fabric, const struct null_cqe *cqe)
     qp->retired = cqe->sent;
 }
 
-unsigned null_poll(struct load_cq *from, struct load_wc *out, unsigned most)
+unsigned null_poll(struct load_cq *which, struct load_wc *out, unsigned most)
 {
-  struct null_cq *cq = from->impl;
+  struct null_cq *cq = which->impl;
   struct null_device *d = cq->device;
   uint64_t due = atomic_load_explicit(&d->fabric->next_due, memory_order_relaxed);
   if (due != NULL_NEVER && due <= load_ticks())

@@ -54,7 +54,7 @@ static void copy_inline(struct null_qp *qp, uint32_t slot, struct load_wr *wr)
   struct load_sge *sge = qp->queue_sge + (size_t)slot * qp->wish.sges;
   uint32_t used = 0;
   for (uint32_t i = 0; i < wr->n_sge; i++) {
-    memcpy(bytes + used, (const void *)(uintptr_t)wr->sge[i].addr, wr->sge[i].length); /* NOLINT(performance-no-int-to-ptr) */
+    memcpy(bytes + used, (const void *)(uintptr_t)wr->sge[i].addr, wr->sge[i].length);
     used += wr->sge[i].length;
   }
   *sge = (struct load_sge){(uint64_t)(uintptr_t)bytes, used, 0};
@@ -111,10 +111,11 @@ static void depart(struct null_qp *qp, struct null_work *work)
 static void schedule(struct null_qp *qp)
 {
   uint64_t due = qp->held.any ? qp->held.until : NULL_NEVER;
-  if (qp->head != qp->left && qp->queue[qp->head & qp->queue_mask].due < due)
-    due = qp->queue[qp->head & qp->queue_mask].due;
-  if (qp->left != qp->tail && qp->queue[qp->left & qp->queue_mask].start < due)
-    due = qp->queue[qp->left & qp->queue_mask].start;
+  const struct null_work *queue = qp->queue;
+  if (queue != NULL && qp->head != qp->left && queue[qp->head & qp->queue_mask].due < due)
+    due = queue[qp->head & qp->queue_mask].due;
+  if (queue != NULL && qp->left != qp->tail && queue[qp->left & qp->queue_mask].start < due)
+    due = queue[qp->left & qp->queue_mask].start;
   null_fabric_schedule(qp->device->fabric, qp, due);
 }
 

@@ -111,12 +111,12 @@ bool null_srq_make(struct load_device *device, uint32_t depth, struct load_srq *
   return true;
 }
 
-void null_srq_free(struct load_srq *out)
+void null_srq_free(struct load_srq *which)
 {
-  struct null_srq *srq = out->impl;
+  struct null_srq *srq = which->impl;
   free(srq->rq.ring);
   free(srq);
-  *out = (struct load_srq){0};
+  *which = (struct load_srq){0};
 }
 
 int null_post_srq(struct load_srq *to, const struct load_recv *recv, unsigned n, unsigned *done)

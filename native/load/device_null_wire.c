@@ -58,7 +58,7 @@ static bool immediate(enum load_opcode opcode)
 
 static void *at(uint64_t address)
 {
-  return (void *)(uintptr_t)address; /* NOLINT(performance-no-int-to-ptr) */
+  return (void *)(uintptr_t)address;
 }
 
 /* --- who is there ------------------------------------------------------------------------------------------------ */
