@@ -96,8 +96,11 @@ def with_total(series: Series) -> Series:
 
 
 def by_qp(series: Series) -> Iterator[Series]:
-    """Yield how far apart QPs are at each instant and, where they are few, each of them; nothing for a single one."""
-    if series.missing is not None or len(series.columns) < 2:
+    """Yield how far apart QPs are at each instant and, where they are few, each of them.
+
+    Nothing when each flow has one: then they are the flows.
+    """
+    if series.missing is not None or not any(column.endswith("[1]") for column in series.columns):
         return
     values = np.asarray(series.values, dtype=np.float64)
     figures = (np.max(values, axis=1), np.median(values, axis=1), np.min(values, axis=1))

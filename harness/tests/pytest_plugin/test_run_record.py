@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -145,9 +146,13 @@ def test_the_sum_of_all_flows_is_kept_even_where_single_ones_are_not() -> None:
     assert with_total(series(np.ones((5, 1)))).columns == ("sw1:e0/3",)
 
 
+def queue_pairs(values: np.ndarray) -> Series:
+    return replace(series(values, BY_QP), columns=tuple(f"f[{index}]" for index in range(values.shape[1])))
+
+
 def test_few_queue_pairs_have_a_line_each_and_their_spread() -> None:
     values = np.arange(5 * 32, dtype=float).reshape(5, 32)
-    spread, lines = by_qp(series(values, BY_QP))
+    spread, lines = by_qp(queue_pairs(values))
     assert (spread.name, spread.columns) == (QP_SPREAD, ("fastest QP", "median QP", "slowest QP"))
     assert spread.values.tolist() == [[row.max(), np.median(row), row.min()] for row in values]
     (table,) = series_records(lines)
@@ -155,13 +160,15 @@ def test_few_queue_pairs_have_a_line_each_and_their_spread() -> None:
 
 
 def test_many_queue_pairs_are_told_by_their_spread_alone() -> None:
-    (spread,) = by_qp(series(np.ones((5, 1024)), BY_QP))
+    (spread,) = by_qp(queue_pairs(np.ones((5, 1024))))
     (table,) = series_records(spread)
     assert table.columns == ("fastest QP", "median QP", "slowest QP")
 
 
 def test_a_single_queue_pair_is_its_flow() -> None:
-    assert list(by_qp(series(np.ones((5, 1)), BY_QP))) == []
+    assert list(by_qp(queue_pairs(np.ones((5, 1))))) == []
+    alone = replace(queue_pairs(np.ones((5, 2))), columns=("f[0]", "g[0]"))
+    assert list(by_qp(alone)) == []
     assert list(by_qp(Series.absent(BY_QP, "not recorded"))) == []
 
 
