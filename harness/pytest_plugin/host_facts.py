@@ -111,10 +111,17 @@ def _device(port: Mapping[str, Any]) -> str:
 
 def _busiest(agents: Mapping[str, Mapping[str, Any]]) -> Iterator[Figure]:
     """The agent that used most of a processor: near 100 % it may be what limited the run."""
-    shares = [
-        100 * agent["cpu_s"] / agent["wall_s"]
-        for agent in agents.values()
-        if isinstance(agent.get("cpu_s"), int | float) and agent.get("wall_s")
-    ]
+    shares = [100 * share for agent in agents.values() if (share := _share(agent)) is not None]
     if shares:
         yield Figure("processor time of the busiest agent", max(shares), "%")
+
+
+def _share(agent: Mapping[str, Any]) -> float | None:
+    """Return the part of a processor that an agent used; of a native generator that of its busiest thread."""
+    threads = agent.get("threads") or ()
+    by_thread = [thread.get("cpu_share") for thread in threads if isinstance(thread, dict)]
+    known = [share for share in by_thread if isinstance(share, int | float)]
+    if known:
+        return max(known)
+    cpu_s, wall_s = agent.get("cpu_s"), agent.get("wall_s")
+    return cpu_s / wall_s if isinstance(cpu_s, int | float) and wall_s else None

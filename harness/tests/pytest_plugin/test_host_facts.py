@@ -101,3 +101,9 @@ def test_notes_say_who_was_held_back() -> None:
 def test_a_simulated_run_has_no_notes() -> None:
     simulated = RunResult({}, {"format": 1, "simulated": True})
     assert notes_of(simulated) == simulated.bottlenecks == ()
+
+
+def test_the_busiest_thread_counts_where_a_generator_has_threads() -> None:
+    busy = {**NATIVE, "cpu_s": 9.0, "wall_s": 1.0, "threads": [{"cpu_share": 0.25}, {"cpu_share": 0.5}, {}]}
+    (_, share) = figures_of(result(start_skew_ps=0, agents={"h1": busy}))
+    assert share.value == 50.0
