@@ -10,9 +10,6 @@ from harness.core.engine import Engine
 from harness.core.errors import ConfigError, EngineError
 from harness.hosts.native import Native
 
-SHOWN = 3
-"""Most flows that a reason names."""
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -66,16 +63,17 @@ def _of_host(
         return Choice(None, None)
     if native is None or native.path is None:
         return Choice(None, "nobody looked for it" if native is None else native.why)
-    obstacles = [
-        f"flow {flow['name']}: {what}"
-        for flow in flows
-        if host in _hosts_of(flow)
-        for what in _beyond_native(flow)
-    ]
+    obstacles: dict[str, list[str]] = {}
+    for flow in flows:
+        for what in _beyond_native(flow) if host in _hosts_of(flow) else ():
+            obstacles.setdefault(what, []).append(str(flow["name"]))
     if obstacles:
-        more = f" and {len(obstacles) - SHOWN} more" if len(obstacles) > SHOWN else ""
-        return Choice(None, f"{', '.join(obstacles[:SHOWN])}{more}")
+        return Choice(None, ", ".join(f"{_named(names)}: {what}" for what, names in obstacles.items()))
     return Choice(native)
+
+
+def _named(flows: list[str]) -> str:
+    return f"flow {flows[0]}" + (f" and {len(flows) - 1} more" if len(flows) > 1 else "")
 
 
 def _beyond_native(flow: Mapping[str, Any]) -> Iterator[str]:

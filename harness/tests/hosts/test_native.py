@@ -287,7 +287,8 @@ def test_flows_that_it_lacks_take_their_hosts_to_pyverbs_by_name(changes, why, w
 
 def test_many_such_flows_are_counted():
     flows = [{**job(transport="xrc")["flows"][0], "name": f"f{number}"} for number in range(7)]
-    assert engines({"flows": flows})["h1"][1].endswith("flow f2: transport xrc and 4 more")
+    flows.append({**flows[0], "name": "w", "transport": "rc", "reduce": {}})
+    assert engines({"flows": flows})["h1"][1] == "flow f0 and 6 more: transport xrc, flow w: reductions"
 
 
 def test_options_of_the_native_generator_are_never_left_out():
