@@ -212,7 +212,7 @@ static bool source_connected(struct load_end *end, struct load_error *e)
     if (flow->options.device_pacing && flow->rate_bps != 0 && !ops->qp_pace(&lane->qp, flow->rate_bps, e))
       return false;
   }
-  end->quick = end->fixed_aim && end->gap_ticks <= 0 && end->interval_ticks <= 0 &&
+  end->quick = end->fixed_aim && end->gap_ticks <= 0 && end->interval_ticks <= 0 && flow->options.burst_on_ns == 0 &&
                flow->options.start_jitter_ns == 0 && end->lanes[0].post_last == NULL &&
                (end->batch == 1 || end->signal_every % end->batch == 0);
   end->checks_fetched = flow->op->fetches && flow->check_payload;
