@@ -90,6 +90,7 @@ struct null_cq {
 struct null_rq {
   struct load_recv *ring;
   uint32_t mask, depth, head, tail;
+  struct null_qp *waiting; /* senders that found nothing here */
 };
 
 /* A work request that could not be done at once. */
@@ -136,6 +137,9 @@ struct null_qp {
   uint8_t *queue_bytes;
   uint32_t queue_mask, head, left, tail;
   uint32_t rnr_tries;
+  uint64_t rnr_until;         /* when the next try counts */
+  struct null_rq *waits_for;  /* in whose list it is, NULL: in none */
+  struct null_qp *next_waiting;
   double pace_ticks; /* per byte, 0: none */
   double pace_free;  /* ticks of the fabric from when the next message may leave */
   struct null_held held;
@@ -213,7 +217,9 @@ static inline struct null_qp *null_fabric_qp(const struct null_fabric *fabric, u
 }
 /* Puts a QP where its `due` belongs, NULL_NEVER: nowhere. World. */
 void null_fabric_schedule(struct null_fabric *fabric, struct null_qp *qp, uint64_t due);
-/* Does all that is due. Holds nothing before. */
+/* Does all that is due. World. */
+void null_fabric_run(struct null_fabric *fabric);
+/* The same, for who holds nothing. */
 void null_fabric_progress(struct null_fabric *fabric);
 
 /* Adds an asynchronous event. Device. */
@@ -298,6 +304,11 @@ int null_post_srq(struct load_srq *to, const struct load_recv *recv, unsigned n,
 load_post_fn *null_poster(const struct load_qp *qp, enum load_opcode opcode);
 /* Does what is due on a QP. World. */
 void null_qp_progress(struct null_qp *qp, uint64_t now);
+/* Makes it due that senders that wait for a receive try again. World. */
+void null_rq_ready(struct null_rq *rq);
+/* Takes all senders, or one, out of the list; they go on when their time comes. World. */
+void null_rq_forget(struct null_rq *rq);
+void null_rq_leave(struct null_qp *qp);
 /* Forgets what is queued; with `flush`, with completions. World. */
 void null_queue_drop(struct null_qp *qp, bool flush);
 void null_queue_free(struct null_qp *qp);

@@ -169,12 +169,17 @@ void null_fabric_schedule(struct null_fabric *fabric, struct null_qp *qp, uint64
     sift(fabric, hole, last);
 }
 
-void null_fabric_progress(struct null_fabric *fabric)
+void null_fabric_run(struct null_fabric *fabric)
 {
-  null_world_enter(fabric);
   uint64_t now = load_ticks();
   while (earliest(fabric) <= now)
     null_qp_progress(fabric->heap[0], now);
+}
+
+void null_fabric_progress(struct null_fabric *fabric)
+{
+  null_world_enter(fabric);
+  null_fabric_run(fabric);
   null_world_leave(fabric);
 }
 

@@ -43,6 +43,7 @@ void null_queue_drop(struct null_qp *qp, bool flush)
       null_qp_sent(qp, wr, LOAD_WC_WR_FLUSH_ERR);
   }
   qp->head = qp->left = qp->tail = 0;
+  null_rq_leave(qp);
   free(qp->held.bytes);
   qp->held = (struct null_held){0};
   null_fabric_schedule(qp->device->fabric, qp, NULL_NEVER);
@@ -145,6 +146,33 @@ void null_qp_progress(struct null_qp *qp, uint64_t now)
   schedule(qp);
 }
 
+void null_rq_leave(struct null_qp *qp)
+{
+  if (qp->waits_for == NULL)
+    return;
+  struct null_qp **at = &qp->waits_for->waiting;
+  while (*at != qp)
+    at = &(*at)->next_waiting;
+  *at = qp->next_waiting;
+  qp->waits_for = NULL;
+}
+
+void null_rq_forget(struct null_rq *rq)
+{
+  while (rq->waiting != NULL)
+    null_rq_leave(rq->waiting);
+}
+
+void null_rq_ready(struct null_rq *rq)
+{
+  while (rq->waiting != NULL) {
+    struct null_qp *qp = rq->waiting;
+    null_rq_leave(qp);
+    qp->queue[qp->head & qp->queue_mask].due = load_ticks();
+    schedule(qp);
+  }
+}
+
 /* --- posting ----------------------------------------------------------------------------------------------------- */
 
 static int check(const struct null_qp *qp, const struct load_wr *wr)
@@ -159,8 +187,11 @@ static int check(const struct null_qp *qp, const struct load_wr *wr)
 static int queue_up(struct null_qp *qp, enum load_opcode opcode, const struct load_wr *wr, uint64_t now, uint64_t due)
 {
   struct null_work *work = enqueue(qp, opcode, wr);
-  if (work == NULL)
+  if (work == NULL) {
+    if (qp->head == qp->tail)
+      null_rq_leave(qp); /* there is nothing to wait with */
     return ENOMEM;
+  }
   qp->posted++;
   work->start = due != 0 ? now : pace(qp, work->length, now);
   if (due != 0) { /* was on its way already */

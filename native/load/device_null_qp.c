@@ -71,6 +71,15 @@ static int rq_add(struct null_rq *rq, const struct load_recv *recv, unsigned n, 
   return 0;
 }
 
+/* After receives were posted, and with nothing held: who waits for them may go on. */
+static void wake(struct null_device *device, struct null_rq *rq)
+{
+  null_world_enter(device->fabric);
+  null_rq_ready(rq);
+  null_fabric_run(device->fabric);
+  null_world_leave(device->fabric);
+}
+
 int null_post_recv(struct load_qp *to, const struct load_recv *recv, unsigned n, unsigned *done)
 {
   struct null_qp *qp = to->impl;
@@ -85,7 +94,10 @@ int null_post_recv(struct load_qp *to, const struct load_recv *recv, unsigned n,
   } else {
     problem = rq_add(&qp->own_rq, recv, n, done);
   }
+  bool waited = qp->own_rq.waiting != NULL;
   null_lock_give(&qp->device->lock);
+  if (waited)
+    wake(qp->device, &qp->own_rq);
   return problem;
 }
 
@@ -114,6 +126,9 @@ bool null_srq_make(struct load_device *device, uint32_t depth, struct load_srq *
 void null_srq_free(struct load_srq *which)
 {
   struct null_srq *srq = which->impl;
+  null_world_enter(srq->device->fabric);
+  null_rq_forget(&srq->rq);
+  null_world_leave(srq->device->fabric);
   free(srq->rq.ring);
   free(srq);
   *which = (struct load_srq){0};
@@ -124,7 +139,10 @@ int null_post_srq(struct load_srq *to, const struct load_recv *recv, unsigned n,
   struct null_srq *srq = to->impl;
   null_lock_take(&srq->device->lock);
   int problem = rq_add(&srq->rq, recv, n, done);
+  bool waited = srq->rq.waiting != NULL;
   null_lock_give(&srq->device->lock);
+  if (waited)
+    wake(srq->device, &srq->rq);
   return problem;
 }
 
@@ -234,8 +252,10 @@ bool null_qp_connect(struct load_qp *which, const struct load_route *route, stru
 static void to_reset(struct null_qp *qp)
 {
   null_queue_drop(qp, false);
+  null_rq_forget(&qp->own_rq);
   qp->own_rq.head = qp->own_rq.tail = 0;
   qp->posted = qp->over = qp->retired = qp->rnr_tries = 0;
+  qp->rnr_until = 0;
   qp->epoch = ++qp->device->fabric->epoch;
   qp->pace_free = 0;
   qp->state = NULL_RESET;

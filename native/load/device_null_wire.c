@@ -376,13 +376,24 @@ static double rnr_ns(unsigned timer)
   return 1e4 * units[timer & 31];
 }
 
-/* When to try again, or 0: never. */
+/* When to try again, or 0: never. A receive that is posted before makes it go on at once, without a try: the source is
+ * faster than any target, and would spend most of its time in these waits. */
 static uint64_t rnr_again(struct null_qp *qp, uint64_t now)
 {
-  if (qp->route.rnr_retry != RNR_FOR_EVER && qp->rnr_tries >= qp->route.rnr_retry)
-    return 0;
-  qp->rnr_tries++;
-  return now + (uint64_t)ceil(rnr_ns(qp->peer->route.rnr_timer) * qp->device->fabric->clock.ticks_per_ns);
+  struct null_rq *rq = qp->peer->rq;
+  if (now >= qp->rnr_until) {
+    if (qp->route.rnr_retry != RNR_FOR_EVER && qp->rnr_tries >= qp->route.rnr_retry)
+      return 0;
+    qp->rnr_tries++;
+    qp->rnr_until =
+        now + (uint64_t)ceil(rnr_ns(qp->peer->route.rnr_timer) * qp->device->fabric->clock.ticks_per_ns);
+  }
+  if (qp->waits_for == NULL) {
+    qp->waits_for = rq;
+    qp->next_waiting = rq->waiting;
+    rq->waiting = qp;
+  }
+  return qp->rnr_until;
 }
 
 static void wear(struct null_device *device)
@@ -395,6 +406,7 @@ static void finish(struct null_qp *qp, const struct load_wr *wr, const struct re
 {
   struct null_device *there = null_peer(qp) != NULL ? null_peer(qp)->device : NULL;
   qp->rnr_tries = 0;
+  qp->rnr_until = 0;
   qp->device->sent++;
   qp->device->handled++;
   null_qp_sent(qp, wr, reply->status);

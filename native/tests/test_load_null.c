@@ -42,7 +42,7 @@ struct wish {
   uint32_t entries, depth;
   bool srq, timestamps;
   unsigned access; /* of b's memory; 0: any */
-  uint8_t rnr_retry;
+  uint8_t rnr_retry, rnr_timer; /* timer 0: the shortest */
   uint32_t moderate_count, moderate_period_us;
 };
 
@@ -96,7 +96,7 @@ static void side_free(struct side *s)
   ops->close(&s->device);
 }
 
-static struct load_route route_between(struct side *from, struct side *to, uint8_t rnr_retry)
+static struct load_route route_between(struct side *from, struct side *to, uint8_t rnr_retry, uint8_t rnr_timer)
 {
   struct load_gid gid;
   const struct load_gid_wish any = {.index = -1, .v2 = true};
@@ -109,7 +109,7 @@ static struct load_route route_between(struct side *from, struct side *to, uint8
                              .hop_limit = 64,
                              .retry_count = 7,
                              .rnr_retry = rnr_retry,
-                             .rnr_timer = 1,
+                             .rnr_timer = rnr_timer != 0 ? rnr_timer : 1,
                              .max_rd_atomic = 4,
                              .qkey = QKEY,
                              .access = ANY};
@@ -118,10 +118,10 @@ static struct load_route route_between(struct side *from, struct side *to, uint8
   return route;
 }
 
-static void join(struct pair *p, uint8_t rnr_retry)
+static void join(struct pair *p, uint8_t rnr_retry, uint8_t rnr_timer)
 {
-  p->a.route = route_between(&p->a, &p->b, rnr_retry);
-  p->b.route = route_between(&p->b, &p->a, rnr_retry);
+  p->a.route = route_between(&p->a, &p->b, rnr_retry, rnr_timer);
+  p->b.route = route_between(&p->b, &p->a, rnr_retry, rnr_timer);
   GOOD(ops->qp_connect(&p->a.qp, &p->a.route, &why));
   GOOD(ops->qp_connect(&p->b.qp, &p->b.route, &why));
 }
@@ -141,7 +141,7 @@ static struct pair *pair_apart(struct wish w)
 static struct pair *pair_make(struct wish w)
 {
   struct pair *p = pair_apart(w);
-  join(p, w.rnr_retry);
+  join(p, w.rnr_retry, w.rnr_timer);
   return p;
 }
 
@@ -750,8 +750,8 @@ TEST(null_bad_remote_keys)
   };
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     struct pair *p = pair_apart((struct wish){.transport = LOAD_RC, .access = cases[i].access});
-    p->a.route = route_between(&p->a, &p->b, 0);
-    p->b.route = route_between(&p->b, &p->a, 0);
+    p->a.route = route_between(&p->a, &p->b, 0, 0);
+    p->b.route = route_between(&p->b, &p->a, 0, 0);
     p->b.route.access = cases[i].qp;
     GOOD(ops->qp_connect(&p->a.qp, &p->a.route, &why));
     GOOD(ops->qp_connect(&p->b.qp, &p->b.route, &why));
@@ -837,8 +837,8 @@ enum wrong { NO_SUCH_QP, OTHER_GID, OTHER_PSN, NOT_CONNECTED, OTHER_PEER, IN_ERR
 static struct pair *misled(enum load_transport transport, enum wrong wrong)
 {
   struct pair *p = pair_apart((struct wish){.transport = transport});
-  p->a.route = route_between(&p->a, &p->b, 7);
-  p->b.route = route_between(&p->b, &p->a, 7);
+  p->a.route = route_between(&p->a, &p->b, 7, 0);
+  p->b.route = route_between(&p->b, &p->a, 7, 0);
   p->a.route.remote_qpn ^= wrong == NO_SUCH_QP ? 1U << 22 : 0;
   p->a.route.dgid[15] ^= wrong == OTHER_GID ? 64 : 0;
   p->a.route.psn += wrong == OTHER_PSN ? 1 : 0;
@@ -969,11 +969,91 @@ TEST(null_waits_for_a_receive)
   pair_free(p);
 }
 
+enum { HALF_A_SECOND = 31 }; /* as an RNR timer */
+
+/* Two requests of one QP and one of another wait; receives let them go on long before the timer does. */
+TEST(null_a_receive_ends_the_wait)
+{
+  for (int srq = 0; srq < 2; srq++) {
+    struct pair *p = pair_make(
+        (struct wish){.transport = LOAD_RC, .srq = srq == 1, .rnr_retry = 1, .rnr_timer = HALF_A_SECOND});
+    uint64_t began = load_mono_ns();
+    send_bytes(p, LOAD_SEND, 1, 8);
+    send_bytes(p, LOAD_SEND, 2, 8);
+    for (uint64_t i = 1; i <= 2; i++) {
+      expect_nothing(&p->a);
+      receive(&p->b, 10 * i, 0, 8);
+      expect(&p->b, 10 * i, LOAD_WC_SUCCESS);
+      expect(&p->a, i, LOAD_WC_SUCCESS);
+    }
+    ASSERT(load_mono_ns() - began < 400000000);
+    pair_free(p);
+  }
+}
+
+/* Waiting for a receive is no try: only the timer counts. */
+TEST(null_early_looks_count_nothing)
+{
+  struct pair *p =
+      pair_make((struct wish){.transport = LOAD_RC, .srq = true, .rnr_retry = 1, .rnr_timer = HALF_A_SECOND});
+  struct load_qp other[2];
+  struct load_qp_wish wish = {.transport = LOAD_RC, .sends = 4, .receives = 1, .sges = 1, .opcodes = ALL};
+  wish.cq = &p->a.cq;
+  GOOD(ops->qp_make(&p->a.device, &wish, &other[0], &why));
+  wish.cq = &p->b.cq;
+  wish.srq = &p->b.srq;
+  GOOD(ops->qp_make(&p->b.device, &wish, &other[1], &why));
+  struct load_route there = p->a.route, back = p->b.route;
+  there.remote_qpn = other[1].qpn;
+  back.remote_qpn = other[0].qpn;
+  GOOD(ops->qp_connect(&other[0], &there, &why));
+  GOOD(ops->qp_connect(&other[1], &back, &why));
+  struct load_sge sge = sge_of(&p->a, 0, 8);
+  struct load_wr wr = wr_to(p, 50, &sge);
+  unsigned done;
+  for (uint64_t i = 0; i < 4; i++) {
+    ASSERT_EQ(ops->poster(&other[0], LOAD_SEND)(&other[0], &wr, 1, &done), 0);
+    send_bytes(p, LOAD_SEND, i, 8);
+  }
+  for (unsigned i = 0; i < 8; i++) { /* each time one goes on and the other finds nothing again */
+    receive(&p->b, i, 0, 8);
+    ASSERT_EQ(take(&p->b).id, (uint64_t)i);
+    ASSERT_EQ((int)take(&p->a).status, 0);
+  }
+  expect_nothing(&p->a);
+  ops->qp_free(&other[0]);
+  ops->qp_free(&other[1]);
+  pair_free(p);
+}
+
+TEST(null_who_waits_may_go)
+{
+  for (int what = 0; what < 6; what++) {
+    struct pair *p = pair_make(
+        (struct wish){.transport = LOAD_RC, .srq = what % 2 == 1, .rnr_retry = 7, .rnr_timer = HALF_A_SECOND});
+    send_bytes(p, LOAD_SEND, 1, 8);
+    if (what < 2) {
+      ops->qp_free(&p->a.qp);
+      receive(&p->b, 1, 0, 8); /* finds nobody */
+    } else if (what < 4) {
+      ops->qp_free(&p->b.qp); /* told when the timer is over, if anybody waits for it */
+      if (p->b.srq.impl != NULL)
+        ops->srq_free(&p->b.srq);
+    } else {
+      GOOD(ops->qp_reset(&p->b.qp, &why));
+      GOOD(ops->qp_connect(&p->b.qp, &p->b.route, &why));
+      receive(&p->b, 1, 0, 8);
+      ASSERT_EQ((int)wait_for(&p->a).status, 0);
+    }
+    pair_free(p);
+  }
+}
+
 TEST(null_packets_longer_than_the_target_takes)
 {
   struct pair *p = pair_apart((struct wish){.transport = LOAD_RC});
-  p->a.route = route_between(&p->a, &p->b, 7);
-  p->b.route = route_between(&p->b, &p->a, 7);
+  p->a.route = route_between(&p->a, &p->b, 7, 0);
+  p->b.route = route_between(&p->b, &p->a, 7, 0);
   p->b.route.mtu = 256;
   GOOD(ops->qp_connect(&p->a.qp, &p->a.route, &why));
   GOOD(ops->qp_connect(&p->b.qp, &p->b.route, &why));
@@ -988,7 +1068,7 @@ TEST(null_refuses_routes_that_cannot_be)
 {
   struct pair *p = pair_apart((struct wish){.transport = LOAD_RC});
   struct load_error e = {0};
-  struct load_route good = route_between(&p->a, &p->b, 7), bad = good;
+  struct load_route good = route_between(&p->a, &p->b, 7, 0), bad = good;
   bad.port = 2;
   ASSERT(!ops->qp_connect(&p->a.qp, &bad, &e));
   ASSERT_CONTAINS(e.message, "port 2");
@@ -1037,7 +1117,7 @@ TEST(null_recovers_by_reset)
   ASSERT_EQ(post(&p->a, LOAD_WRITE, &wr), ENOMEM);
   GOOD(ops->qp_reset(&p->a.qp, &why));
   GOOD(ops->qp_reset(&p->b.qp, &why));
-  join(p, 7);
+  join(p, 7, 0);
   send_bytes(p, LOAD_WRITE, 3, 8); /* there is room, what was before does not count */
   expect(&p->a, 1, LOAD_WC_REM_ACCESS_ERR);
   for (int i = 0; i < DEPTH - 1; i++)
