@@ -169,7 +169,7 @@ static void prepare_requests(struct load_end *end, struct load_lane *lane)
   for (uint32_t b = 0; b < end->batch; b++) {
     struct load_wr *wr = &lane->wr[b];
     struct load_sge *sge = &lane->sge[(size_t)b * n];
-    *wr = (struct load_wr){.rkey = lane->aim.rkey, .n_sge = n, .sge = sge};
+    *wr = (struct load_wr){.id = (uint64_t)lane->index << LANE_SHIFT, .rkey = lane->aim.rkey, .n_sge = n, .sge = sge};
     wr->flags = (can_inline ? (uint32_t)LOAD_INLINE : 0U) | (end->signal_every == 1 ? (uint32_t)LOAD_SIGNALED : 0U);
     for (uint32_t i = 0; i < n; i++)
       sge[i].lkey = lane->lkey;
@@ -228,6 +228,7 @@ static void lane_begin(struct load_end *end, struct load_lane *lane)
   const struct load_flow *flow = &end->spec.flow;
   lane->limit = flow->messages != 0 ? flow->messages : UINT64_MAX;
   lane->state = LANE_BLOCKED;
+  memset(lane->posted_at, 0, ((size_t)end->ring_mask + 1) * sizeof *lane->posted_at);
   uint64_t seed = 1469598103934665603U; /* FNV-1a of the flow's name: the same arrivals in each run */
   for (const char *c = flow->name; *c != '\0'; c++)
     seed = (seed ^ (uint8_t)*c) * 1099511628211U;
@@ -611,9 +612,10 @@ static uint64_t bytes_of(const struct load_end *end, const struct load_lane *lan
   return sum;
 }
 
-static void took(struct load_end *end, const struct load_lane *lane, uint64_t message, uint64_t now)
+static void took(struct load_end *end, struct load_lane *lane, uint64_t message, uint64_t now)
 {
-  uint64_t ticks = now - lane->posted_at[message & end->ring_mask];
+  uint64_t *at = &lane->posted_at[message & end->ring_mask], ticks = now - *at;
+  *at = 0; /* what fails without having asked for a completion must not find this one's time */
   histogram_add_reserved(&end->latency, (uint64_t)(int64_t)load_clock_span_ns(end->clock, ticks));
 }
 
@@ -640,6 +642,18 @@ static void complete_to(struct load_end *end, struct load_lane *lane, uint64_t m
   }
 }
 
+/* When a message was posted, or the first one after it whose time is known; 0 when none is. */
+static uint64_t posted_time(const struct load_end *end, const struct load_lane *lane, uint64_t message)
+{
+  if (message < lane->completed || message >= lane->posted)
+    message = lane->completed; /* one that asked for no completion has no number of its own */
+  for (; message < lane->posted; message++) {
+    if (lane->posted_at[message & end->ring_mask] != 0)
+      return lane->posted_at[message & end->ring_mask];
+  }
+  return 0;
+}
+
 static void on_error(struct load_end *end, struct load_lane *lane, const struct load_wc *wc, uint64_t now)
 {
   uint64_t flushed = lane->posted - lane->completed;
@@ -655,8 +669,9 @@ static void on_error(struct load_end *end, struct load_lane *lane, const struct 
     lane->over = true;
     end->lanes_over++;
   }
-  if (end->told == 0) {
-    end->told = now - lane->posted_at[(wc->id & MESSAGE_MASK) & end->ring_mask];
+  if (end->error == 0) { /* the first of this run */
+    uint64_t at = posted_time(end, lane, wc->id & MESSAGE_MASK);
+    end->told = at != 0 ? now - at : 0;
     end->failed_at = now;
   }
   load_end_fail(end, wc->status, wc->vendor, now);
