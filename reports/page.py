@@ -223,18 +223,19 @@ def name_of(test: TestRecord) -> str:
 
 def repeat_command(record: RunRecord, test: TestRecord) -> str:
     """The command line that runs this test again under the same conditions."""
-    options = ["--fabric", record.fabric, "--topology", record.topology, *_site(record.command)]
+    options = ["--fabric", record.fabric, "--topology", record.topology, *_as_said("--site", record.command)]
+    options += _as_said("--engine", record.command)
     options += ["--seed", str(record.seed)]
     options += [word for defect in record.defects for word in ("--defect", defect)]
     return " ".join(shell_word(one_line(word)) for word in ("pytest", test.nodeid, *options))
 
 
-def _site(command: Sequence[str]) -> list[str]:
-    """The option of the site as the session had it, in either spelling."""
+def _as_said(option: str, command: Sequence[str]) -> list[str]:
+    """An option as the session had it, in either spelling; nothing when it had none."""
     for word, following in zip_longest(command, command[1:], fillvalue=""):
-        if word == "--site":
-            return ["--site", following]
-        if word.startswith("--site="):
+        if word == option:
+            return [option, following]
+        if word.startswith(f"{option}="):
             return [word]
     return []
 
