@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,6 @@ log = logging.getLogger(__name__)
 
 ACT_TIMEOUT_S = 30.0
 """For one event to be carried out."""
-
-NO_LEAD: Mapping[str, float] = {}
 
 JOIN_S = 5.0
 """How long an event that is being carried out is waited for when the run ends."""
@@ -54,8 +52,8 @@ Act = Callable[[Played], None]
 class Schedule:
     """Plays events: those at time 0 before the start, the others when they are due, lanes side by side.
 
-    `act` does it, for events in `lead_s` so many seconds ahead: it waits itself, and goes on for as long as the
-    event does. `failed` is called, from another thread, with the first error of each lane.
+    `act` does it. Events of the kinds in `lasting` are always later ones: it goes on for as long as they do.
+    `failed` is called, from another thread, with the first error of each lane.
     """
 
     def __init__(
@@ -63,12 +61,12 @@ class Schedule:
         events: Iterable[Mapping[str, Any]],
         act: Act,
         failed: Callable[[Exception], None],
-        lead_s: Mapping[str, float] = NO_LEAD,
+        lasting: Collection[str] = (),
     ) -> None:
         self.played = [Played(event) for event in events]
         self._act = act
         self._failed = failed
-        self._lead_s = lead_s
+        self._lasting = lasting
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -101,14 +99,13 @@ class Schedule:
     def _lanes(self, *, first: bool) -> dict[str, list[Played]]:
         lanes: defaultdict[str, list[Played]] = defaultdict(list)
         for played in sorted(self.played, key=lambda each: int(each.event["at_ps"])):
-            if (played.event["at_ps"] == 0 and played.event["kind"] not in self._lead_s) == first:
+            if (played.event["at_ps"] == 0 and played.event["kind"] not in self._lasting) == first:
                 lanes[lane_of(played.event)].append(played)
         return dict(lanes)
 
     def _run(self, lane: list[Played], t0_ns: int) -> None:
         for played in lane:
-            lead_ns = int(self._lead_s.get(played.event["kind"], 0) * 1e9)
-            due = t0_ns + played.event["at_ps"] // 1000 - lead_ns
+            due = t0_ns + played.event["at_ps"] // 1000
             if self._over.wait(max(0, due - time.monotonic_ns()) / 1e9):
                 return
             try:

@@ -17,7 +17,8 @@ from harness.hosts.events import Played, Schedule
 from harness.hosts.gather import attempt, each, together
 from harness.hosts.gear import routes_of
 from harness.hosts.observed import Observed
-from harness.hosts.pause import LEAD_S, Storms
+from harness.hosts.pause import KIND as PAUSE_STORM
+from harness.hosts.pause import Storms
 from harness.hosts.plan import (
     End,
     Plan,
@@ -113,6 +114,9 @@ class Execution:
         with step("connect"):
             connected = self._connect(self._seen.prepared)
         self._rig.switches.connected(routes_of(self._plan, self._job, connected, self._seen.prepared))
+        if self._storms.wanted:
+            with step("pause generators"):
+                self._storms.prepare()
         with step("events at 0"):
             self._schedule.set_up()
 
@@ -192,6 +196,7 @@ class Execution:
             course = traffic.follow()
         self._storms.stop()
         self._schedule.stop()
+        self._storms.settle(self._schedule.played)
         self._seen.dark = frozenset(self._crew.dark)
         self._seen.ends = course.results
         self._seen.started = course.started
@@ -406,10 +411,10 @@ class Execution:
         def failed(error: Exception) -> None:
             self._crew.events.put(AgentEvent("", SCHEDULE_FAILED, {"error": error}))
 
-        return Schedule(self._job["events"], self._play, failed, {"pause_storm": LEAD_S})
+        return Schedule(self._job["events"], self._play, failed, {PAUSE_STORM})
 
     def _play(self, played: Played) -> None:
-        if played.event["kind"] == "pause_storm":
+        if played.event["kind"] == PAUSE_STORM:
             self._storms.play(played)
             return
         played.began_ns = time.monotonic_ns()

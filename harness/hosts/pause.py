@@ -1,7 +1,7 @@
 """Pause storms on hosts: `roce-load pause` sends the frames, and its certificate says whether the pause held.
 
-The program is started some time before a storm is due and waits there, on the host's clock. It ends, and ends the
-pause, with its standard input: when a run is over or given up, and when this process is no more.
+The program is started before the run, is told when to begin on the host's clock, and waits there. It ends, and ends
+the pause, with its standard input: when a run is over or given up, and when this process is no more.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import AgentFailed, CommandTimeout, TransportError, one_line
@@ -25,8 +26,11 @@ from harness.transport.remote import RemoteProcess
 
 log = logging.getLogger(__name__)
 
-LEAD_S = 3.0
-"""How long before a storm is due its program is started, when the run is long enough: a slow guest takes one."""
+KIND = "pause_storm"
+"""The kind of the event."""
+
+READY_S = 60.0
+"""For the program to start and open its socket; a second or two on a guest that is busy."""
 
 PROBE_S = 30.0
 """For a host to say whether it may send frames."""
@@ -54,119 +58,154 @@ def _probe(rig: Rig, name: str) -> bool:
     argv = [_program(rig, end), "pause", "--interface", str(end.netdev), "--probe"]
     done = rig.crew.remotes[end.host].run(argv, timeout_s=PROBE_S, check=False)
     if done.exit_code != 0:
-        said = _result(done.stdout.encode()) or {}
-        why = said.get("error") or _last_line(done.stderr) or exit_text(done.exit_code)
+        why = _object(done.stdout).get("error") or _last_line(done.stderr) or exit_text(done.exit_code)
         log.info("%s cannot send pause frames: %s", name, why)
     return done.exit_code == 0
 
 
-def pause_argv(
-    program: str, event: Mapping[str, Any], netdev: str, rate_bps: int, start_at_ns: int
-) -> list[str]:
+def pause_argv(program: str, event: Mapping[str, Any], netdev: str, rate_bps: int) -> list[str]:
     """Return the command of a storm; `rate_bps` is for interfaces that do not know theirs."""
     argv = [
         program, "pause", "--interface", netdev, "--i-own-this-fabric", "--until-stdin-closes",
+        "--start-at", "stdin",
         "--priorities", ",".join(str(priority) for priority in event["priorities"]),
         "--quanta", str(event["quanta"]),
         "--duration", f"{max(1, event['duration_ps'] // 1000)}ns",
         "--rate-if-unknown", str(rate_bps),
-        "--start-at", str(start_at_ns),
     ]  # fmt: skip
     if event["interval_ps"] is not None:
         argv += ["--interval", f"{max(1, event['interval_ps'] // 1000)}ns"]
     return argv
 
 
+@dataclass(slots=True)
+class _Storm:
+    """One storm and the program that will send it."""
+
+    event: Mapping[str, Any]
+    host: str
+    process: RemoteProcess
+    told: bool = False
+
+
 class Storms:
-    """The storms of one run. `play` may be called by several threads at once, `stop` by another."""
+    """The storms of one run. Its methods may be called by several threads."""
 
     def __init__(self, rig: Rig, job: Mapping[str, Any]) -> None:
         self._rig = rig
+        self._events = [event for event in job["events"] if event["kind"] == KIND]
         self._rates = {end: link["rate_bps"] for link in job["links"] for end in (link["a"], link["b"])}
         self._lock = threading.Lock()
-        self._running: set[RemoteProcess] = set()
+        self._storms: dict[int, _Storm] = {}
         self._over = False
         self._t0_ns = 0
         self._clocks: Mapping[str, ClockMap] = {}
 
+    @property
+    def wanted(self) -> bool:
+        """Whether the run has any."""
+        return bool(self._events)
+
+    def prepare(self) -> None:
+        """Start the programs; all are ready on return.
+
+        Raises:
+            AgentFailed: a program does not start or may not send.
+            TransportError: a host cannot be commanded.
+        """
+        named = {f"{event['port']}, storm {number}": event for number, event in enumerate(self._events)}
+        each(named, lambda name: self._prepare(named[name]), timeout_s=READY_S + 5, what="starting the pause")
+
     def start(self, t0_ns: int, clocks: Mapping[str, ClockMap]) -> None:
-        """Say when the run starts on the controller's clock, and what the hosts' clocks show."""
+        """Tell the programs when their time is: the run starts at `t0_ns` of the controller's clock."""
         self._t0_ns, self._clocks = t0_ns, clocks
+        for storm in self._all():
+            at_ns = clocks[storm.host].to_host(t0_ns + storm.event["at_ps"] // 1000)
+            storm.process.write(f"{at_ns}\n".encode())
 
     def play(self, played: Played) -> None:
-        """Do one storm from its start to its end and note on `played` what became of it.
+        """Wait for the end of a storm and note on `played` what became of it.
 
         Raises:
             AgentFailed: the host sent no frame.
             TransportError: it cannot be commanded.
         """
-        event = played.event
-        end = self._rig.endpoints[event["port"]]
-        clock = self._clocks[end.host]
-        due_ns = self._t0_ns + event["at_ps"] // 1000
-        argv = pause_argv(
-            _program(self._rig, end), event, str(end.netdev), self._rates[end.name], clock.to_host(due_ns)
-        )
-        wait_s = max(0, due_ns - time.monotonic_ns()) / 1e9 + event["duration_ps"] / 1e12 + GRACE_S
-        said = self._run(end.host, argv, wait_s)
-        if said is None:
-            return
+        storm = self._storms.get(id(played.event))
+        if storm is None:  # no run without `prepare`
+            raise AgentFailed(f"nobody was told of the pause of {played.event['port']}")
+        storm.told = True
+        due_ns = self._t0_ns + storm.event["at_ps"] // 1000
+        wait_s = max(0, due_ns - time.monotonic_ns()) / 1e9 + storm.event["duration_ps"] / 1e12 + GRACE_S
+        said = _collected(storm, wait_s)
         if said["error"] is not None and not said["frames"]:
-            raise AgentFailed(one_line(f"{end.host}: no pause on {end.name}: {said['error']}"))
+            raise AgentFailed(one_line(f"{storm.host}: no pause on {storm.event['port']}: {said['error']}"))
         if said["frames"]:
-            _note(played, end.host, said, clock)
+            _note(played, storm.host, said, self._clocks[storm.host])
 
     def stop(self) -> None:
         """Let every storm end now, and let none begin; never raises."""
         with self._lock:
             self._over = True
-            running = list(self._running)
-        for process in running:
-            process.close_stdin()
+        for storm in self._all():
+            storm.process.close_stdin()
+
+    def settle(self, events: Iterable[Played]) -> None:
+        """After `stop`: note what became of those that nobody waited for; raises as `play`."""
+        for played in events:
+            storm = self._storms.get(id(played.event))
+            if storm is not None and not storm.told:
+                self.play(played)
 
     def kill(self) -> None:
         """End what did not stop; what was paused then lasts for the time of one frame. Never raises."""
-        self.stop()
+        for storm in self._all():
+            with suppress(TransportError, CommandTimeout):
+                try:
+                    storm.process.wait(LAST_WORDS_S)
+                except CommandTimeout:
+                    storm.process.kill()
+
+    def _all(self) -> list[_Storm]:
         with self._lock:
-            running = list(self._running)
-        for process in running:
-            with suppress(TransportError):
-                process.kill()
+            return list(self._storms.values())
 
-    def _run(self, host: str, argv: list[str], wait_s: float) -> dict[str, Any] | None:
-        """Return the result of the program; None when the run is over before it began."""
-        if self._over:
-            return None
-        process = self._rig.crew.remotes[host].start(argv)
-        if not self._admits(process):
-            process.close_stdin()
-        try:
-            return _collected(process, host, wait_s)
-        except BaseException:
-            with suppress(TransportError):
-                process.kill()
-            raise
-        finally:
-            with self._lock:
-                self._running.discard(process)
-
-    def _admits(self, process: RemoteProcess) -> bool:
-        """Note that a process runs; tell whether the run still goes on."""
+    def _prepare(self, event: Mapping[str, Any]) -> None:
+        end = self._rig.endpoints[event["port"]]
+        argv = pause_argv(_program(self._rig, end), event, str(end.netdev), self._rates[end.name])
+        storm = _Storm(event, end.host, self._rig.crew.remotes[end.host].start(argv))
         with self._lock:
-            self._running.add(process)
-            return not self._over
+            self._storms[id(event)] = storm
+            over = self._over
+        if over:  # another host failed meanwhile, and everything was given up
+            storm.process.close_stdin()
+            return
+        line = storm.process.readline(READY_S)
+        if _object(line).get("ready") is not True:
+            said = _ended(storm, line)
+            raise AgentFailed(one_line(f"{end.host}: no pause on {end.name}: {said['error']}"))
 
 
-def _collected(process: RemoteProcess, host: str, wait_s: float) -> dict[str, Any]:
-    said = _result(process.readline(wait_s))
-    with suppress(CommandTimeout):
-        code = process.wait(LAST_WORDS_S)
-        if said is None:
-            words = _last_line(process.stderr_tail())
-            raise AgentFailed(one_line(f"{host}: roce-load pause {exit_text(code)}{words and ': '}{words}"))
-    if said is None:
-        raise AgentFailed(f"{host}: roce-load pause gave no result and still runs")
-    return said
+def _collected(storm: _Storm, wait_s: float) -> dict[str, Any]:
+    """Return the result of a program; one that gives none in time is killed."""
+    try:
+        return _ended(storm, storm.process.readline(wait_s))
+    except BaseException:
+        with suppress(TransportError):
+            storm.process.kill()
+        raise
+
+
+def _ended(storm: _Storm, line: bytes) -> dict[str, Any]:
+    """Return the result that a line is; raises AgentFailed with the last words of a program that gave none."""
+    said = _object(line)
+    if said.get("op") == "pause":
+        return said
+    words = _last_line(storm.process.stderr_tail())
+    try:
+        how = exit_text(storm.process.wait(LAST_WORDS_S))
+    except CommandTimeout:
+        how = "gave no result and still runs"
+    raise AgentFailed(one_line(f"{storm.host}: roce-load pause {how}{words and ': '}{words}"))
 
 
 def _note(played: Played, host: str, said: dict[str, Any], clock: ClockMap) -> None:
@@ -177,12 +216,13 @@ def _note(played: Played, host: str, said: dict[str, Any], clock: ClockMap) -> N
     played.certificate = said
 
 
-def _result(line: bytes) -> dict[str, Any] | None:
+def _object(line: bytes | str) -> dict[str, Any]:
+    """Return the object that a line is, {} for anything else."""
     try:
         said = json.loads(line)
     except ValueError:
-        return None
-    return said if isinstance(said, dict) and said.get("op") == "pause" else None
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _program(rig: Rig, end: Endpoint) -> str:

@@ -48,6 +48,7 @@ struct pause_options {
   uint64_t rate_bps, rate_if_unknown_bps; /* 0: not given */
   uint64_t duration_ns, interval_ns;      /* 0: not given */
   uint64_t count;                         /* 0: not given */
+  bool start_from_stdin;                  /* a line there says it */
   uint64_t start_at_ns;                   /* CLOCK_MONOTONIC; 0: now */
   bool has_source;
   uint8_t source[PAUSE_MAC_BYTES];

@@ -33,7 +33,8 @@ static const char usage[] =
     "  --interval TIME       from one frame to the next (default: half of the pause time)\n"
     "  --duration TIME       how long to pause: 500us, 1.5ms, 2s\n"
     "  --count N             how many frames to send\n"
-    "  --start-at NS         first frame at this time of CLOCK_MONOTONIC\n"
+    "  --start-at NS|stdin   first frame at this time of CLOCK_MONOTONIC; stdin: say {\"ready\":true} on standard\n"
+    "                        output and read the time from a line of standard input\n"
     "  --source MAC          source address (default: that of the interface)\n"
     "  --end xon|none        frames that end the pause, at the end and on SIGINT and SIGTERM (default: xon)\n"
     "  --until-stdin-closes  stop when standard input ends\n"
@@ -243,7 +244,8 @@ static bool set_count(struct reader *r, const char *name, const char *value)
 
 static bool set_start(struct reader *r, const char *name, const char *value)
 {
-  return whole(value, 10, 1, INT64_MAX, &r->o->start_at_ns) ||
+  r->o->start_from_stdin = strcmp(value, "stdin") == 0;
+  return r->o->start_from_stdin || whole(value, 10, 1, INT64_MAX, &r->o->start_at_ns) ||
          wrong(r, "%s: '%s' is no time of CLOCK_MONOTONIC in ns", name, value);
 }
 

@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -26,7 +27,7 @@
 #define LEAST_RT_NS UINT64_C(10000)      /* shorter intervals leave no time to sleep: they must not be real-time */
 #define FOR_EVER UINT64_MAX
 
-enum { RT_PRIORITY = 50, MOST_FDS = 2 };
+enum { RT_PRIORITY = 50, MOST_FDS = 2, MOST_DIGITS = 19 };
 
 /* What the loop needs besides the run itself. */
 struct loop {
@@ -144,6 +145,32 @@ static bool wait_until(struct loop *l, uint64_t due)
   }
 }
 
+/* Says that all is ready and reads the time to start; false when input ends or a signal comes instead. */
+static bool read_start(struct loop *l)
+{
+  static const char ready[] = "{\"ready\":true}\n";
+  struct pollfd fds[] = {l->fds[0], {.fd = STDIN_FILENO, .events = POLLIN}};
+  char line[MOST_DIGITS + 1] = "";
+  size_t n = 0;
+  l->run->stopped = write(STDOUT_FILENO, ready, sizeof ready - 1) != (ssize_t)sizeof ready - 1;
+  while (!l->run->stopped) {
+    char c = 0;
+    (void)poll(fds, MOST_FDS, -1);
+    if (fds[0].revents != 0 || (fds[1].revents != 0 && read(STDIN_FILENO, &c, 1) != 1)) {
+      l->run->stopped = true;
+    } else if (c >= '0' && c <= '9' && n < MOST_DIGITS) {
+      line[n++] = c;
+    } else if (c == '\n' && n > 0) {
+      l->start_ns = strtoull(line, NULL, 10);
+      return true;
+    } else if (fds[1].revents != 0) {
+      snprintf(l->run->error, sizeof l->run->error, "standard input says no time of CLOCK_MONOTONIC in ns to start at");
+      return false;
+    }
+  }
+  return false;
+}
+
 /* --- sending ----------------------------------------------------------------------------------------------------- */
 
 static bool for_want_of_room(int number)
@@ -225,13 +252,15 @@ static void send_frame(struct loop *l, uint64_t due)
   }
 }
 
-/* The next instant of the grid that has not passed; those that have are counted. */
-static uint64_t next_due(struct pause_run *r, uint64_t due)
+/* The next instant of the grid that has not passed; those before the end that have are counted. */
+static uint64_t next_due(struct loop *l, uint64_t due)
 {
+  struct pause_run *r = l->run;
   uint64_t now = load_mono_ns();
   uint64_t interval = r->plan->interval_ns;
   due += interval;
-  if (now >= due + interval) {
+  now = now < l->end_ns ? now : l->end_ns;
+  if (now >= due && now - due >= interval) {
     uint64_t passed = (now - due) / interval;
     r->missed += passed;
     due += passed * interval;
@@ -276,9 +305,10 @@ static uint64_t send_all(struct loop *l)
       r->stopped = true;
     } else if (load_mono_ns() < l->end_ns) {
       send_frame(l, due);
-      due = next_due(r, due);
+      due = next_due(l, due);
       tell(l);
     } else {
+      r->missed += (l->end_ns - 1 - due) / r->plan->interval_ns + 1;
       break;
     }
     if (r->stopped || r->error[0] != '\0') {
@@ -328,6 +358,10 @@ void pause_send(struct pause_run *r)
   r->asked_ns = asked_ns(r);
   r->certificate.quanta_ns = r->plan->quanta_ns;
   l.start_ns = r->options->start_at_ns > 0 ? r->options->start_at_ns : load_mono_ns();
+  if (r->options->start_from_stdin && !read_start(&l)) {
+    loop_close(&l);
+    return;
+  }
   l.end_ns = r->options->duration_ns > 0 ? l.start_ns + r->options->duration_ns : FOR_EVER;
   l.told_ns = l.out_ns = l.start_ns > load_mono_ns() ? l.start_ns : load_mono_ns();
   pause_certificate_close(&r->certificate, send_all(&l));

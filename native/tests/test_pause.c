@@ -175,6 +175,8 @@ TEST(pause_options_are_read)
   good(&a, "--interface e --priorities 3 --count 1");
   ASSERT(a.options.xon_at_end && !a.options.owned && !a.options.has_source);
   good(&a, "--interface e --probe");
+  good(&a, "--interface e --priorities 3 --count 1 --start-at stdin");
+  ASSERT(a.options.start_from_stdin && a.options.start_at_ns == 0);
   good(&a, "--help --nonsense");
   ASSERT(a.options.help);
 }

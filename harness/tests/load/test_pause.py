@@ -215,6 +215,35 @@ def test_a_start_at_a_set_time_is_met(wire, start):
 
 
 @needs_wire
+def test_a_start_that_is_told_on_standard_input_is_met(start):
+    process = start("--priorities", "3", "--duration", "20ms", "--start-at", "stdin", "--until-stdin-closes")
+    assert json.loads(process.stdout.readline()) == {"ready": True}
+    at = time.monotonic_ns() + 200_000_000
+    process.stdin.write(f"{at}\n")
+    process.stdin.flush()
+    result = ended(process)
+    assert at <= result["first_mono_ns"] <= at + 100_000_000
+    assert result["stopped"] is False
+
+
+@needs_wire
+@pytest.mark.parametrize(
+    ("said", "stopped", "code"),
+    [("", True, 0), ("12", True, 0), ("soon\n", False, 1), ("\n", False, 1), ("9" * 30 + "\n", False, 1)],
+)
+def test_a_start_that_is_never_told_sends_nothing(wire, start, said, stopped, code):
+    capture = wire.capture()
+    process = start("--priorities", "3", "--duration", "20ms", "--start-at", "stdin")
+    assert json.loads(process.stdout.readline()) == {"ready": True}
+    process.stdin.write(said)
+    process.stdin.close()
+    result = ended(process, code)
+    assert (result["frames"], result["stopped"]) == (0, stopped)
+    assert (result["error"] is None) is stopped
+    assert capture.frames() == []
+
+
+@needs_wire
 def test_a_time_that_has_passed_is_a_failure(pause):
     result = told(pause("--priorities", "3", "--duration", "1ms", "--start-at", "1", OWNED), 1)
     assert result["frames"] == 0

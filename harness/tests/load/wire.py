@@ -102,6 +102,10 @@ class Capture:
         out, _ = self._process.communicate(timeout=30)
         return frames_of(out)
 
+    def close(self) -> None:
+        with self._process:
+            self._process.kill()
+
 
 class Wire:
     """The namespace; `close` removes it with everything in it."""
@@ -111,6 +115,7 @@ class Wire:
             ["unshare", "--net", "sh", "-c", HOLD], stdout=subprocess.PIPE, text=True
         )
         assert self._holder.stdout.readline() == "ready\n"
+        self._captures: list[Capture] = []
         self.prefix = ["nsenter", f"--net=/proc/{self._holder.pid}/ns/net"]
 
     def run(self, *argv: str) -> subprocess.CompletedProcess:
@@ -123,9 +128,12 @@ class Wire:
         return subprocess.Popen([*self.prefix, *argv], stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
     def capture(self) -> Capture:
-        return Capture(self.prefix)
+        self._captures.append(Capture(self.prefix))
+        return self._captures[-1]
 
     def close(self) -> None:
+        for capture in self._captures:
+            capture.close()
         self._holder.kill()
         self._holder.wait()
         self._holder.stdout.close()
