@@ -59,7 +59,7 @@ struct load_lane {
   load_post_fn *post_last; /* for a last write that tells its target */
   struct rng rng;
   struct load_integrity *integrity;
-  uint64_t received, next; /* a target's */
+  uint64_t received, next, twice; /* a target's; the last of sealed messages alone */
   uint64_t start, end;     /* ticks, 0 unknown */
   enum load_fate fate;
   int error;        /* enum load_status, 0 none; -errno of a post that was refused */
@@ -137,6 +137,7 @@ struct load_end {
   int error;
   uint32_t vendor;
   uint64_t start, finish; /* ticks of the first message, of the last completion; 0 unknown */
+  uint64_t opened;        /* ticks at which the current burst began; 0 without bursts */
   uint64_t ready_at;      /* ticks; the flow's own start and those it waits for */
   struct load_end **waits_for;
   uint32_t n_waits;

@@ -530,6 +530,7 @@ void load_usage_of(struct jsonw *w, const struct load_run *run)
   jsonw_member_bool(w, "host_limited", limited);
   jsonw_member_string(w, "why", limited ? why : NULL);
   jsonw_member_string(w, "note", run->note[0] != '\0' ? run->note : NULL);
+  jsonw_member_string(w, "series_error", run->series_error[0] != '\0' ? run->series_error : NULL);
   load_member_or_null(w, "series_bytes", run->sampler != NULL ? load_sampler_bytes(run->sampler) : 0,
                       run->sampler != NULL);
   jsonw_end_object(w);

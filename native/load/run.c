@@ -345,8 +345,10 @@ static void finish(struct load_run *run)
   run->wall_s = (double)(load_mono_ns() - run->plan.at_ns) * 1e-9;
   load_sampler_stop(run->sampler);
   struct load_error e = {.kind = LOAD_INTERNAL};
-  if (run->sampler != NULL && run->plan.series != NULL && !load_sampler_write(run->sampler, run->plan.series, &e))
-    (void)snprintf(run->note, sizeof run->note, "%.150s", e.message);
+  bool written = run->sampler == NULL || run->plan.series == NULL ||
+                 load_sampler_write(run->sampler, run->plan.series, &e);
+  if (!written)
+    (void)snprintf(run->series_error, sizeof run->series_error, "%.150s", e.message);
   run->over = true;
 }
 

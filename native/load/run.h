@@ -37,7 +37,8 @@ struct load_run {
   uint32_t *n_samples;
   uint64_t started_ns, stop_at, cut_at, progress_at, heard_at, heard_count;
   const char *why; /* "done", "duration", "limit", "stopped" … */
-  char note[160];  /* what devices said, and errors of series */
+  char note[160];  /* what devices said, and the watchdog */
+  char series_error[160];
   bool over;
   double cpu_s, wall_s;
 };

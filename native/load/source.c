@@ -67,6 +67,7 @@ static uint32_t chosen_signal(const struct load_end *end)
   const struct load_flow *flow = &end->spec.flow;
   uint32_t window = end->layout.window, wanted = flow->options.signal_every;
   bool few = flow->messages != 0 && load_total_messages(flow) <= SIGNAL_ALL_BELOW;
+  few = few || flow->rate_bps != 0 || flow->interval_ns != 0; /* what is paced is seen as it goes */
   if (wanted == 0)
     wanted = few || flow->message_bytes >= SIGNAL_FROM_BYTES || flow->op->fetches ? 1 : MOST_UNSIGNALLED;
   /* half a window at most, so that there is room again before all of it is used; whole batches */
@@ -239,7 +240,7 @@ static void lane_begin(struct load_end *end, struct load_lane *lane)
 static void source_begin(struct load_end *end)
 {
   end->ready_head = end->ready_count = end->n_paced = 0;
-  end->recovered_at = 0;
+  end->recovered_at = end->opened = 0;
   end->ready_at = end->zero + (uint64_t)((double)end->spec.flow.start_ns * end->clock->ticks_per_ns);
   histogram_clear(&end->latency);
   for (uint32_t i = 0; i < end->spec.flow.qps; i++)
@@ -439,6 +440,8 @@ static bool post(struct load_end *end, struct load_lane *lane, uint32_t n, uint6
 static uint64_t serve(struct load_end *end, struct load_lane *lane, uint64_t now, bool *busy)
 {
   bool paced = end->gap_ticks > 0 || end->interval_ticks > 0 || lane->jitter > 0;
+  if (lane->due < (double)end->opened)
+    lane->due = lane->timed = (double)end->opened; /* the pause of a burst is not to be made up for */
   for (uint32_t turn = 0; turn < end->quantum; turn++) {
     if (paced && lane->due > (double)now) {
       make_paced(end, lane);
@@ -557,8 +560,10 @@ static uint64_t source_pump(struct load_end *end, uint64_t now, bool *busy)
     launch(end, now);
   if (end->spec.flow.options.burst_on_ns > 0) {
     uint64_t opens = burst_opens(end, now);
-    if (opens > now)
+    if (opens > now) {
+      end->opened = opens;
       return opens;
+    }
   }
   while (end->n_paced > 0 && end->lanes[end->paced[0]].due <= (double)now)
     make_ready(end, take_paced(end));

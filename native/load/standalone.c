@@ -467,6 +467,7 @@ static bool write_flow(struct standalone *a, struct jsonw *w, const struct json_
 static const char *error_of(const struct standalone *a, bool flows_good, char *out, size_t size)
 {
   char why[40];
+  const struct json_value *series = at(at(json_root(a->finished.doc), "usage"), "series_error");
   text_of(at(json_root(a->finished.doc), "why"), why, sizeof why);
   if (a->interrupted != NULL)
     (void)snprintf(out, size, "interrupted by %s", a->interrupted);
@@ -476,6 +477,8 @@ static const char *error_of(const struct standalone *a, bool flows_good, char *o
     (void)snprintf(out, size, "a device was removed or failed");
   else if (!flows_good)
     (void)snprintf(out, size, "a flow failed");
+  else if (series != NULL && series->type == JSON_STRING)
+    text_of(series, out, size);
   else
     return NULL;
   return out;
