@@ -56,6 +56,8 @@ test-python: $(STAMP)
 test-native: $(STAMP)
 	@echo "== native tests, address and undefined-behaviour sanitizers"
 	@bash .ci/native sanitize
+	@echo "== roce-load under the thread sanitizer"
+	@bash .ci/native threads
 
 test-suites: $(STAMP)
 	@echo "== suites on the simulated fabric, and again without the evidence they used"
@@ -95,10 +97,13 @@ check-native: $(STAMP)
 	@echo "== fuzzing the job parser for a moment"
 	@bash .ci/native fuzz
 
-bench: $(STAMP) ## speed of roce-sim beside published figures; verdicts in several ways and seeds; the page of a big session; defects
+bench: $(STAMP) ## roce-sim beside published figures, roce-load beside perftest; verdicts by seed; the page of a big session; defects
 	@$(PY) -m bench $(BENCH_ARGS)
 	@$(PY) -m bench verdicts --workers $(JOBS)
 	@$(PY) -m bench report
+	-@$(PY) -m bench null
+	-@$(PY) -m bench generator
+	-@$(PY) -m bench traffic
 	@roce defects --jobs $(JOBS)
 
 clean: ## remove .venv, builds and results

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import control_plane, generator, published, verdicts
+from bench import ceiling, control_plane, generator, published, verdicts
 from bench.cases import Case, growth_cases, job, published_cases
 from bench.measure import BenchError, Speed, measure
 from bench.protocols import Protocol, all_protocols, reference
@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
         return control_plane.main(words[1:])
     if words[:1] == ["verdicts"]:
         return verdicts.main(words[1:])
+    if words[:1] == ["null"]:
+        return ceiling.main(words[1:])
     if words[:1] == ["generator"]:
         return generator.main(words[1:])
     if words[:1] == ["traffic"]:
@@ -62,6 +64,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "python -m bench control-plane measures SSH to many hosts instead, "
         "python -m bench verdicts runs the suites in several ways and compares, "
         "python -m bench generator counts the instructions that a message costs perftest and roce-load, "
+        "python -m bench null tells how many messages a second roce-load makes without a device, "
         "python -m bench traffic runs both on virtual machines, "
         "python -m bench report measures the HTML page of a big session in a browser (see their --help)."
     )
