@@ -31,7 +31,7 @@ static uint64_t link_rate(int fd, const struct pause_device *d)
   if (ioctl(fd, SIOCETHTOOL, &request) != 0) {
     return 0;
   }
-  uint32_t mbps = ethtool_cmd_speed(&settings);
+  uint32_t mbps = (uint32_t)settings.speed_hi << 16 | settings.speed; /* ethtool_cmd_speed() shifts an int */
   bool known = mbps != 0 && mbps != UINT32_MAX && mbps != UINT16_MAX; /* SPEED_UNKNOWN, and as 16 bits */
   return known ? (uint64_t)mbps * 1000000 : 0;
 }
