@@ -67,7 +67,8 @@ def request(random_: random.Random) -> JsonObject:
     said = {"posted": [1, 1], "completed": [1, 0]}
     kinds: tuple[JsonObject, ...] = (
         {"op": "prepare", "run": "r", "qos": {"mtu_bytes": 1024, "retry_count": 7}, "memory_bytes": 1 << 20,
-         "duration_ns": None, "series": "/tmp", "sample_ns": 10**6, "ends": [end(random_, "src"), end(random_, "dst")]},
+         "duration_ns": None, "series": "folder", "sample_ns": 10**6,
+         "ends": [end(random_, "src"), end(random_, "dst")]},
         {"op": "connect", "ends": {"f/src": peers, "f/dst": peers}},
         {"op": "stop", "drain_ns": 0},
         {"op": "verify", "ends": {"f/dst": said, "f/src": said}},

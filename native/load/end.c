@@ -183,17 +183,13 @@ bool load_end_make(struct load_end *end, uint64_t budget, struct load_error *e)
   return end->ops->prepare(end, e);
 }
 
-void load_end_free(struct load_end *end)
+/* Queue pairs before queues, queues before memory. */
+static void free_verbs(struct load_end *end)
 {
-  const struct load_device_ops *ops = end->device != NULL ? end->device->ops : NULL;
+  const struct load_device_ops *ops = end->device->ops;
   for (uint32_t i = 0; end->lanes != NULL && i < end->spec.flow.qps; i++) {
-    struct load_lane *lane = &end->lanes[i];
-    if (lane->qp.impl != NULL)
-      ops->qp_free(&lane->qp);
-    free(lane->wr);
-    free(lane->sge);
-    free(lane->posted_at);
-    free(lane->integrity);
+    if (end->lanes[i].qp.impl != NULL)
+      ops->qp_free(&end->lanes[i].qp);
   }
   if (end->srq.impl != NULL)
     ops->srq_free(&end->srq);
@@ -202,6 +198,19 @@ void load_end_free(struct load_end *end)
   region_free(end, &end->pattern);
   slots_free(end, &end->slots);
   slots_free(end, &end->leaving);
+}
+
+void load_end_free(struct load_end *end)
+{
+  if (end->device != NULL)
+    free_verbs(end);
+  for (uint32_t i = 0; end->lanes != NULL && i < end->spec.flow.qps; i++) {
+    struct load_lane *lane = &end->lanes[i];
+    free(lane->wr);
+    free(lane->sge);
+    free(lane->posted_at);
+    free(lane->integrity);
+  }
   load_payload_free(&end->payload);
   histogram_free(&end->latency);
   free(end->lanes);

@@ -8,6 +8,7 @@ struct load_fields load_fields_top(const struct json_doc *doc, const struct json
                                    struct load_error *error, bool *failed)
 {
   struct load_fields f = {.doc = doc, .object = object, .error = error, .failed = failed};
+  *failed = false;
   if (object == NULL || object->type != JSON_OBJECT) {
     f.object = NULL;
     load_fields_wrong(&f, "request", object, "one JSON object");

@@ -68,7 +68,7 @@ static void choose_polling(struct load_run *run)
 static struct load_worker *worker_of(struct load_run *run, struct load_end *end)
 {
   for (uint32_t i = 0; i < run->n_workers; i++) {
-    if (same_thread(run->workers[i].ends[0], end))
+    if (run->workers[i].ends != NULL && same_thread(run->workers[i].ends[0], end))
       return &run->workers[i];
   }
   struct load_worker *w = &run->workers[run->n_workers];
@@ -85,6 +85,8 @@ static struct load_worker *worker_of(struct load_run *run, struct load_end *end)
 
 static bool make_workers(struct load_run *run)
 {
+  if (run->ends == NULL)
+    return false;
   run->workers = calloc(run->n_ends, sizeof *run->workers);
   for (uint32_t i = 0; run->workers != NULL && i < run->n_ends; i++) {
     struct load_worker *w = worker_of(run, run->ends[i]);

@@ -129,7 +129,7 @@ static void answer_line(struct load_session *s, struct output *out, const char *
   char message[192];
   size_t at = 0;
   for (const char *c = e.message; *c != '\0' && at + 1 < sizeof message; c++)
-    message[at++] = *c == '"' || *c == '\\' || (unsigned char)*c < ' ' ? '\'' : *c;
+    message[at++] = (char)(*c == '"' || *c == '\\' || (unsigned char)*c < ' ' ? '\'' : *c);
   message[at] = '\0';
   int n = snprintf(text, sizeof text,
                    "{\"id\":null,\"ok\":false,\"error\":{\"kind\":\"bad_request\",\"message\":\"line: %s at column %" PRIu32
@@ -141,7 +141,7 @@ static void answer_line(struct load_session *s, struct output *out, const char *
 static void answer_all(struct load_session *s, struct output *out, struct input *in)
 {
   size_t from = 0;
-  for (;;) {
+  while (in->text != NULL) {
     char *end = memchr(in->text + from, '\n', in->length - from);
     if (end == NULL || load_session_quitting(s))
       break;
@@ -150,7 +150,8 @@ static void answer_all(struct load_session *s, struct output *out, struct input 
       answer_line(s, out, in->text + from, length);
     from = (size_t)(end - in->text) + 1;
   }
-  memmove(in->text, in->text + from, in->length - from);
+  if (from > 0)
+    memmove(in->text, in->text + from, in->length - from);
   in->length -= from;
 }
 

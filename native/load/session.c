@@ -156,13 +156,18 @@ static bool make_end(struct load_session *s, struct load_end *end, uint64_t budg
          check_capabilities(end, e) && load_end_make(end, budget, e);
 }
 
+static bool same(const char *a, const char *b)
+{
+  return a != NULL && b != NULL && strcmp(a, b) == 0;
+}
+
 /* Refuses ids that are there twice, and a flow that waits for one that never tells this host that it is complete. */
 static bool check_ends(const struct load_session *s, struct load_error *e)
 {
   for (uint32_t i = 0; i < s->n_ends; i++) {
     const struct load_end_spec *spec = &s->ends[i].spec;
     for (uint32_t k = 0; k < i; k++) {
-      if (strcmp(s->ends[k].spec.id, spec->id) == 0)
+      if (same(s->ends[k].spec.id, spec->id))
         return load_fail_key(e, "ends", spec->id, "ids that are different");
     }
     for (uint32_t a = 0; spec->source && a < spec->flow.n_after; a++) {
@@ -170,7 +175,7 @@ static bool check_ends(const struct load_session *s, struct load_error *e)
       for (uint32_t k = 0; k < s->n_ends; k++) {
         const struct load_end_spec *other = &s->ends[k].spec;
         told = told || ((other->source || other->notify || other->flow.op->told) &&
-                        strcmp(other->flow.name, spec->flow.after[a]) == 0);
+                        same(other->flow.name, spec->flow.after[a]));
       }
       if (!told)
         return load_fail_key(e, "after", spec->flow.after[a], "a flow that ends here and notifies");
@@ -735,7 +740,7 @@ void load_session_answer(struct load_session *s, const struct json_doc *doc)
                       "one of prepare, connect, start, stop, verify, recover, resume, teardown, quit, clock");
   else
     load_fields_only(&f, op->known);
-  bool good = !failed && op->act(s, &f, &e) && !failed;
+  bool good = !failed && op != NULL && op->act(s, &f, &e) && !failed;
   struct line line;
   if (!begin_line(&line))
     return;

@@ -81,6 +81,7 @@ static bool make_requests(struct load_end *end, struct load_error *e)
   const struct load_flow *flow = &end->spec.flow;
   const struct load_options *o = &flow->options;
   end->batch = o->batch < end->layout.window ? o->batch : end->layout.window;
+  end->batch = end->batch > 0 ? end->batch : 1;
   end->signal_every = chosen_signal(end);
   if (end->signal_every < end->batch && end->signal_every > 1)
     end->batch = end->signal_every;
@@ -97,7 +98,7 @@ static bool make_requests(struct load_end *end, struct load_error *e)
     if (lane->wr != NULL)
       continue;
     lane->wr = calloc(end->batch, sizeof *lane->wr);
-    lane->sge = calloc((size_t)end->batch * o->sges, sizeof *lane->sge);
+    lane->sge = calloc((size_t)end->batch * (o->sges > 0 ? o->sges : 1), sizeof *lane->sge);
     lane->posted_at = calloc((size_t)end->ring_mask + 1, sizeof *lane->posted_at);
     if (lane->wr == NULL || lane->sge == NULL || lane->posted_at == NULL)
       return load_fail(e, LOAD_NO_RESOURCES, "end %.80s: memory is short for work requests", end->spec.id);

@@ -23,17 +23,17 @@ static const char *const roles[] = {"src", "dst", NULL};
 static const char *const versions[] = {"v1", "v2", NULL};
 static const char *const families[] = {"any", "ipv4", "ipv6", "link_local", NULL};
 
-/* A copy of a text; texts with NUL inside end there. */
+/* A copy of a text, "" of none; texts with NUL inside end there. */
 static const char *copy(struct arena *arena, const struct json_value *text, struct load_fields *f)
 {
   if (text == NULL)
-    return NULL;
+    return "";
   const char *copied = arena_strndup(arena, text->string, text->count);
   if (copied == NULL && !*f->failed) {
     *f->failed = true;
     (void)load_fail(f->error, LOAD_NO_RESOURCES, "memory is short for the request");
   }
-  return copied;
+  return copied != NULL ? copied : "";
 }
 
 static void unsupported(struct load_fields *f, const char *feature, const char *flow)
@@ -41,7 +41,7 @@ static void unsupported(struct load_fields *f, const char *feature, const char *
   if (*f->failed)
     return;
   *f->failed = true;
-  (void)load_fail_feature(f->error, feature, "flow %.80s: roce-load has no %s", flow != NULL ? flow : "?", feature);
+  (void)load_fail_feature(f->error, feature, "flow %.80s: roce-load has no %s", flow, feature);
 }
 
 void load_read_qos(struct load_fields *f, struct load_qos *out)
@@ -218,8 +218,6 @@ void load_read_flow(struct load_fields *f, struct arena *arena, struct load_flow
 {
   *out = (struct load_flow){.flow_label = -1, .udp_sport = -1};
   out->name = copy(arena, load_fields_text(f, "name", true), f);
-  if (out->name == NULL)
-    out->name = "?";
   read_verb(f, out);
   out->message_bytes = (uint32_t)load_fields_integer(f, "message_bytes", 1, UINT64_C(1) << 31, LOAD_REQUIRED);
   out->messages = load_fields_integer(f, "messages", 0, UINT64_C(1) << 40, 1);

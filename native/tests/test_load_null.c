@@ -797,16 +797,21 @@ TEST(null_a_batch_stops_at_its_failure)
 
 TEST(null_keys_end_with_their_region)
 {
+  enum { TIMES = 40 }; /* more than there is room for at first */
   struct pair *p = pair_make((struct wish){.transport = LOAD_RC});
-  uint32_t before = p->b.mr.rkey;
-  ops->dereg(&p->b.device, &p->b.mr);
-  GOOD(ops->reg(&p->b.device, p->b.memory, BYTES, ANY, &p->b.mr, &why));
-  ASSERT(p->b.mr.rkey != before);
+  uint32_t before[TIMES];
+  for (int i = 0; i < TIMES; i++) {
+    before[i] = p->b.mr.rkey;
+    ops->dereg(&p->b.device, &p->b.mr);
+    GOOD(ops->reg(&p->b.device, p->b.memory, BYTES, ANY, &p->b.mr, &why));
+    for (int k = 0; k <= i; k++)
+      ASSERT(p->b.mr.rkey != before[k]);
+  }
   struct load_sge sge = sge_of(&p->a, 0, 8);
   struct load_wr wr = wr_to(p, 1, &sge);
   ASSERT_EQ(post(&p->a, LOAD_WRITE, &wr), 0);
   expect(&p->a, 1, LOAD_WC_SUCCESS);
-  wr.rkey = before;
+  wr.rkey = before[TIMES - 1];
   ASSERT_EQ(post(&p->a, LOAD_WRITE, &wr), 0);
   expect(&p->a, 1, LOAD_WC_REM_ACCESS_ERR);
   pair_free(p);
@@ -1118,13 +1123,41 @@ TEST(null_recovers_by_reset)
   GOOD(ops->qp_reset(&p->a.qp, &why));
   GOOD(ops->qp_reset(&p->b.qp, &why));
   join(p, 7, 0);
-  send_bytes(p, LOAD_WRITE, 3, 8); /* there is room, what was before does not count */
+  for (int i = 0; i < DEPTH; i++) /* there is room */
+    send_bytes(p, LOAD_WRITE, 3, 8);
   expect(&p->a, 1, LOAD_WC_REM_ACCESS_ERR);
   for (int i = 0; i < DEPTH - 1; i++)
     expect(&p->a, 2, LOAD_WC_WR_FLUSH_ERR);
+  ASSERT_EQ(post(&p->a, LOAD_WRITE, &wr), ENOMEM); /* what was before makes none */
+  for (int i = 0; i < DEPTH; i++)
+    expect(&p->a, 3, LOAD_WC_SUCCESS);
+  send_bytes(p, LOAD_WRITE, 4, 8);
+  pair_free(p);
+}
+
+/* Completions of a queue pair that is gone say nothing of one that got its number. */
+TEST(null_old_completions_make_no_room)
+{
+  struct pair *p = pair_make((struct wish){.transport = LOAD_RC, .depth = 4});
+  struct load_qp_wish wish = {.cq = &p->a.cq, .sends = 4, .receives = 1, .sges = 1, .opcodes = ALL};
+  uint32_t number = p->a.qp.qpn;
+  send_bytes(p, LOAD_WRITE, 1, 8);
+  send_bytes(p, LOAD_WRITE, 2, 8);
+  do {
+    ops->qp_free(&p->a.qp);
+    GOOD(ops->qp_make(&p->a.device, &wish, &p->a.qp, &why));
+  } while (p->a.qp.qpn != number);
+  GOOD(ops->qp_reset(&p->b.qp, &why));
+  join(p, 7, 0);
+  for (uint64_t i = 3; i <= 6; i++)
+    send_bytes(p, LOAD_WRITE, i, 8);
+  expect(&p->a, 1, LOAD_WC_SUCCESS);
+  expect(&p->a, 2, LOAD_WC_SUCCESS);
+  struct load_sge sge = sge_of(&p->a, 0, 8);
+  struct load_wr wr = wr_to(p, 7, &sge);
+  ASSERT_EQ(post(&p->a, LOAD_WRITE, &wr), ENOMEM);
   expect(&p->a, 3, LOAD_WC_SUCCESS);
-  for (int i = 0; i < DEPTH - 1; i++)
-    send_bytes(p, LOAD_WRITE, 4, 8);
+  ASSERT_EQ(post(&p->a, LOAD_WRITE, &wr), 0);
   pair_free(p);
 }
 
@@ -1166,7 +1199,7 @@ TEST(null_reset_forgets_receives)
 
 TEST(null_latency)
 {
-  struct pair *p = pair_make((struct wish){.transport = LOAD_RC, .a = "null0:latency=2ms"});
+  struct pair *p = pair_make((struct wish){.transport = LOAD_RC, .a = "null0:latency=50ms"});
   receive(&p->b, 9, 100, 8);
   uint64_t began = load_mono_ns();
   send_bytes(p, LOAD_WRITE, 1, 8);
@@ -1174,7 +1207,7 @@ TEST(null_latency)
   expect_nothing(&p->a);
   ASSERT_EQ(p->b.memory[0], 0U); /* has not arrived */
   ASSERT_EQ(wait_for(&p->b).id, UINT64_C(9));
-  ASSERT(load_mono_ns() - began >= 1999000);
+  ASSERT(load_mono_ns() - began >= 49990000);
   expect(&p->a, 1, LOAD_WC_SUCCESS);
   expect(&p->a, 2, LOAD_WC_SUCCESS);
   ASSERT(memcmp(p->b.memory, p->a.memory, 8) == 0);
@@ -1196,7 +1229,7 @@ TEST(null_rate)
   }
   double all = (double)(load_mono_ns() - began);
   ASSERT(first - began >= 3079000);
-  ASSERT(all >= 10.99e6 && all < 60e6);
+  ASSERT(all >= 10.99e6 && all < 200e6);
   pair_free(p);
 }
 
@@ -1311,7 +1344,7 @@ TEST(null_a_sleeping_target_gets_what_is_due)
 
 TEST(null_moderates_events)
 {
-  struct pair *p = pair_make((struct wish){.transport = LOAD_RC, .moderate_count = 3, .moderate_period_us = 30000});
+  struct pair *p = pair_make((struct wish){.transport = LOAD_RC, .moderate_count = 3, .moderate_period_us = 60000});
   ASSERT(ops->arm(&p->a.cq));
   uint64_t began = load_mono_ns();
   send_bytes(p, LOAD_WRITE, 1, 8);
@@ -1319,13 +1352,13 @@ TEST(null_moderates_events)
   ASSERT(!readable(&p->a, 0));
   send_bytes(p, LOAD_WRITE, 3, 8);
   bool soon = readable(&p->a, 1000);
-  ASSERT(soon && (load_mono_ns() - began < 29000000 || load_mono_ns() - began > 1000000000));
+  ASSERT(soon && (load_mono_ns() - began < 59000000 || load_mono_ns() - began > 1000000000));
   ops->acknowledge(&p->a.cq);
   ASSERT(ops->arm(&p->a.cq));
   began = load_mono_ns();
   send_bytes(p, LOAD_WRITE, 4, 8);
   ASSERT(readable(&p->a, 2000)); /* time has passed */
-  ASSERT(load_mono_ns() - began >= 29900000);
+  ASSERT(load_mono_ns() - began >= 59900000);
   pair_free(p);
 }
 
