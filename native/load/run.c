@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ enum { MOST_SAMPLES = 8192 };
 #define START_LOOK_NS 1000000
 #define LOST_NS 500000000                  /* as long as a message may be under way */
 #define LIMITED_SHARE 0.05                 /* of the time */
+#define LONG_ARRIVAL 20                    /* means: an exponential interval is longer once in e^20 */
 
 /* --- threads --------------------------------------------------------------------------------------------------- */
 
@@ -100,6 +102,12 @@ static bool make_workers(struct load_run *run)
   return run->workers != NULL;
 }
 
+/* Whether an end knows when its flow is complete, so that others may wait for that. */
+static bool is_told(const struct load_end *end)
+{
+  return end->spec.source || end->spec.flow.op->told || end->spec.notify;
+}
+
 /* Which ends a source waits for: those of the flows it names, which are told when these are complete. */
 static bool depend(struct load_run *run, struct load_end *end)
 {
@@ -113,8 +121,7 @@ static bool depend(struct load_run *run, struct load_end *end)
   for (uint32_t a = 0; a < end->spec.flow.n_after; a++) {
     for (uint32_t i = 0; i < run->n_ends; i++) {
       struct load_end *other = run->ends[i];
-      bool told = other->spec.source || other->spec.flow.op->told || other->spec.notify;
-      if (told && strcmp(other->spec.flow.name, end->spec.flow.after[a]) == 0)
+      if (is_told(other) && strcmp(other->spec.flow.name, end->spec.flow.after[a]) == 0)
         end->waits_for[end->n_waits++] = other;
     }
   }
@@ -126,9 +133,10 @@ static bool depend(struct load_run *run, struct load_end *end)
 static bool make_tables(struct load_run *run)
 {
   run->announced = calloc(run->n_ends, sizeof *run->announced);
+  run->lost = calloc(run->n_ends, sizeof *run->lost);
   run->samples = calloc(run->n_ends, sizeof(struct load_sample *));
   run->n_samples = calloc(run->n_ends, sizeof *run->n_samples);
-  if (run->announced == NULL || run->samples == NULL || run->n_samples == NULL)
+  if (run->announced == NULL || run->lost == NULL || run->samples == NULL || run->n_samples == NULL)
     return false;
   for (uint32_t i = 0; i < run->n_ends; i++) {
     if (run->ends[i]->spec.source && (run->samples[i] = calloc(MOST_SAMPLES, sizeof **run->samples)) == NULL)
@@ -255,43 +263,105 @@ static uint64_t count_all(const struct load_run *run, bool *under_way, bool *sou
   return sum;
 }
 
-/* A source that is paced more slowly than the watchdog looks, or waits for its start or for others, is well. */
-static bool may_be_silent(const struct load_run *run)
+static bool is_gone(const struct load_end *end)
 {
-  for (uint32_t i = 0; i < run->n_ends; i++) {
-    const struct load_end *end = run->ends[i];
-    double gap_ns = load_clock_span_ns(run->clock, (uint64_t)(end->gap_ticks + end->interval_ticks));
-    bool later = end->spec.flow.start_ns + run->plan.at_ns > run->heard_at || end->spec.flow.n_after > 0 ||
-                 end->spec.flow.options.burst_off_ns > run->plan.watchdog_ns;
-    if (end->spec.source && (gap_ns * 2 > (double)run->plan.watchdog_ns || later))
+  return atomic_load_explicit(&end->gone, memory_order_acquire);
+}
+
+static bool waits_for(const struct load_end *end, const struct load_end *other)
+{
+  for (uint32_t i = 0; end->spec.source && is_told(other) && i < end->spec.flow.n_after; i++) {
+    if (strcmp(end->spec.flow.after[i], other->spec.flow.name) == 0)
       return true;
   }
   return false;
 }
 
-static const struct load_end *source_of(const struct load_run *run, const struct load_end *target)
+/* The index of the source of a flow, n_ends when it is on another host. */
+static uint32_t source_of(const struct load_run *run, const struct load_end *target)
 {
-  for (uint32_t i = 0; i < run->n_ends; i++) {
-    const struct load_end *end = run->ends[i];
-    if (end->spec.source && strcmp(end->spec.flow.name, target->spec.flow.name) == 0)
-      return end;
-  }
-  return NULL;
+  uint32_t i = 0;
+  while (i < run->n_ends &&
+         !(run->ends[i]->spec.source && strcmp(run->ends[i]->spec.flow.name, target->spec.flow.name) == 0))
+    i++;
+  return i;
 }
 
-/* Whether all that is left are targets of unreliable flows whose sources are here and over: what did not come by now
- * was lost, and nobody else will tell them. */
-static bool only_losses_left(const struct load_run *run)
+/* How long nothing may complete at a source although all is well, in ns. */
+static double longest_pause(const struct load_end *end)
+{
+  const struct load_flow *flow = &end->spec.flow;
+  double gap = 0;
+  if (flow->rate_bps != 0) /* of the software or of the device */
+    gap = (double)load_wire_bits(flow, flow->message_bytes, end->mtu, end->gid.family) * 1e9 / (double)flow->rate_bps;
+  double interval = (double)flow->interval_ns * (flow->poisson ? LONG_ARRIVAL : 1);
+  return 2 * gap + 2 * interval + (double)flow->options.burst_off_ns + (double)flow->options.start_jitter_ns +
+         (double)flow->after_delay_ns + (double)flow->recv_repost_ns;
+}
+
+/* Whether it waits for a flow whose source is on another host, which tells nothing of its progress. */
+static bool waits_for_others(const struct load_run *run, const struct load_end *end)
 {
   for (uint32_t i = 0; i < run->n_ends; i++) {
-    const struct load_end *end = run->ends[i];
-    if (atomic_load_explicit(&end->gone, memory_order_acquire))
-      continue;
-    const struct load_end *source = end->spec.source || load_end_reliable(end) ? NULL : source_of(run, end);
-    if (source == NULL || !atomic_load_explicit(&source->gone, memory_order_acquire))
-      return false;
+    const struct load_end *other = run->ends[i];
+    if (waits_for(end, other) && !is_gone(other) && source_of(run, other) == run->n_ends)
+      return true;
   }
-  return true;
+  return false;
+}
+
+/* Until when silence is no sign of a fault, in ns of CLOCK_MONOTONIC. */
+static double silent_until(const struct load_run *run)
+{
+  double until = (double)run->heard_at;
+  for (uint32_t i = 0; i < run->n_ends; i++) {
+    const struct load_end *end = run->ends[i];
+    if (!end->spec.source || is_gone(end))
+      continue;
+    if (waits_for_others(run, end))
+      return INFINITY;
+    double start = (double)run->plan.at_ns + (double)end->spec.flow.start_ns;
+    start = start > (double)run->heard_at ? start : (double)run->heard_at;
+    until = start + longest_pause(end) > until ? start + longest_pause(end) : until;
+  }
+  return until + (double)run->plan.watchdog_ns;
+}
+
+/* Whether nothing comes to end `i` any more: a target whose source is here and over, while what it sent was lost, or
+ * failed; a source that waits for what ended without being complete; or one of those that need them. */
+static bool is_lost(const struct load_run *run, uint32_t i)
+{
+  const struct load_end *end = run->ends[i];
+  for (uint32_t k = 0; k < run->n_ends; k++) {
+    const struct load_end *other = run->ends[k];
+    bool incomplete = is_gone(other) && !atomic_load_explicit(&other->satisfied, memory_order_acquire);
+    if (waits_for(end, other) && (incomplete || run->lost[k]))
+      return true;
+  }
+  uint32_t k = end->spec.source ? run->n_ends : source_of(run, end);
+  if (k == run->n_ends)
+    return false;
+  const struct load_end *source = run->ends[k];
+  return run->lost[k] || (is_gone(source) && (!load_end_reliable(end) || source->fate == LOAD_FAILED));
+}
+
+/* Whether all ends that are not over never will be: nobody else will tell them. */
+static bool all_lost(const struct load_run *run)
+{
+  bool more = true, all = true;
+  memset(run->lost, 0, run->n_ends * sizeof *run->lost);
+  while (more) {
+    more = false;
+    all = true;
+    for (uint32_t i = 0; i < run->n_ends; i++) {
+      if (is_gone(run->ends[i]) || run->lost[i])
+        continue;
+      run->lost[i] = is_lost(run, i);
+      more = more || run->lost[i];
+      all = all && run->lost[i];
+    }
+  }
+  return all;
 }
 
 static void watch(struct load_run *run, uint64_t now)
@@ -303,11 +373,11 @@ static void watch(struct load_run *run, uint64_t now)
     run->heard_at = now > run->plan.at_ns ? now : run->plan.at_ns;
     return;
   }
-  if (now - run->heard_at > LOST_NS && only_losses_left(run)) {
+  if (now - run->heard_at > LOST_NS && all_lost(run)) {
     cut(run, LOAD_CUT);
     return;
   }
-  if (!sources || run->plan.watchdog_ns == 0 || now - run->heard_at < run->plan.watchdog_ns || may_be_silent(run))
+  if (!sources || run->plan.watchdog_ns == 0 || (double)now < silent_until(run))
     return;
   run->why = "no_progress";
   (void)snprintf(run->note, sizeof run->note, "no completion for %.1f s", (double)(now - run->heard_at) * 1e-9);
@@ -448,6 +518,7 @@ void load_run_free(struct load_run *run)
   free(run->workers);
   free(run->ends);
   free(run->announced);
+  free(run->lost);
   free(run->samples);
   free(run->n_samples);
   if (run->report >= 0)

@@ -33,6 +33,7 @@ struct load_run {
   int report; /* eventfd, readable when an end or a worker is over */
   bool announced_start;
   bool *announced; /* by end */
+  bool *lost;      /* the same: nothing comes to it any more, though it is not over */
   struct load_sample **samples; /* by end, sources alone */
   uint32_t *n_samples;
   uint64_t started_ns, stop_at, cut_at, progress_at, heard_at, heard_count;
