@@ -9,7 +9,7 @@
 #include "memory.h"
 #include "result.h"
 
-enum { SHARE_OF_AVAILABLE = 4, MOST_DEVICES = 64 };
+enum { SHARE_OF_AVAILABLE = 4, MOST_DEVICES = 1024 };
 #define MOST_MEMORY (UINT64_C(512) << 20)
 #define LEAST_MEMORY (UINT64_C(1) << 20)
 #define MAX_NS (UINT64_MAX >> 2)
@@ -95,6 +95,10 @@ static struct load_device *device_named(struct load_session *s, const char *name
     if (strcmp(s->devices[i].name, name) == 0)
       return &s->devices[i];
   }
+  if (s->n_devices == MOST_DEVICES) {
+    (void)load_fail(e, LOAD_NO_RESOURCES, "more than %d devices", MOST_DEVICES);
+    return NULL;
+  }
   struct load_device *device = &s->devices[s->n_devices];
   *device = (struct load_device){.ops = load_device_ops_of(name), .numa_node = -1};
   if (strlen(name) >= sizeof device->name) {
@@ -105,10 +109,6 @@ static struct load_device *device_named(struct load_session *s, const char *name
   if (device->ops == NULL) {
     (void)load_fail_feature(e, "verbs", "%.60s: this roce-load was built without libibverbs and has null devices alone",
                             name);
-    return NULL;
-  }
-  if (s->n_devices == MOST_DEVICES) {
-    (void)load_fail(e, LOAD_NO_RESOURCES, "more than %d devices", MOST_DEVICES);
     return NULL;
   }
   if (!device->ops->open(device, e))
