@@ -97,6 +97,22 @@ static bool plan_receiving(const struct load_flow *flow, const struct load_limit
   return true;
 }
 
+/* Sealed writes with immediates are checked where they lie when they are told of, and not before their receive is posted
+ * again: fewer receives than slots keep a message from being written over one that was not looked at. */
+static bool plan_telling(const struct load_flow *flow, const struct load_limits *limits, struct load_layout *out,
+                         struct load_error *e)
+{
+  if (!receives_of(flow, limits, &out->receives, e))
+    return false;
+  if (!flow->options.integrity || (flow->messages != 0 && flow->messages <= out->slots))
+    return true;
+  if (out->slots < 2 || flow->recv_depth >= out->slots)
+    return load_fail(e, LOAD_NO_RESOURCES, "flow %.80s: integrity needs memory for more messages than the %" PRIu32
+                     " that are received at a time, there is some for %" PRIu32, flow->name, out->receives, out->slots);
+  out->receives = (uint32_t)least(out->receives, out->slots - 1);
+  return true;
+}
+
 static bool plan_target(const struct load_end_spec *end, const struct load_limits *limits, struct load_layout *out,
                         struct load_error *e)
 {
@@ -113,9 +129,10 @@ static bool plan_target(const struct load_end_spec *end, const struct load_limit
   }
   if (flow->op->receives_data)
     return plan_receiving(flow, limits, budget, out, e);
-  plan_slots(flow->message_bytes, flow->messages != 0 ? flow->messages : LOAD_SEND_DEPTH, budget, out);
+  uint64_t endless = flow->options.integrity && flow->op->told ? LOAD_RECV_DEPTH + 1 : LOAD_SEND_DEPTH;
+  plan_slots(flow->message_bytes, flow->messages != 0 ? flow->messages : endless, budget, out);
   out->receives = end->notify ? 1 : 0;
-  return !flow->op->told || receives_of(flow, limits, &out->receives, e);
+  return !flow->op->told || plan_telling(flow, limits, out, e);
 }
 
 static bool plan_ping_pong(const struct load_flow *flow, const struct load_limits *limits, struct load_layout *out,

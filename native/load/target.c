@@ -242,6 +242,13 @@ static uint64_t target_pump(struct load_end *end, uint64_t now, bool *busy)
 
 /* --- checking -------------------------------------------------------------------------------------------------- */
 
+/* The number that an immediate carries, of those with the same low half the nearest to the one that is expected. */
+static uint64_t number_in(uint32_t immediate, uint64_t expected)
+{
+  uint32_t number = load_immediate(1) == 1 ? immediate : __builtin_bswap32(immediate);
+  return expected + (uint64_t)(int64_t)(int32_t)(number - (uint32_t)expected);
+}
+
 /* The message that an immediate names; one out of turn is wrong where nothing may be lost. */
 static uint64_t numbered(struct load_end *end, uint32_t immediate, uint64_t expected)
 {
@@ -251,10 +258,7 @@ static uint64_t numbered(struct load_end *end, uint32_t immediate, uint64_t expe
     end->check.immediates_wrong++;
     return expected;
   }
-  uint32_t number = __builtin_bswap32(immediate);
-  if (load_immediate(1) == 1)
-    number = immediate;
-  return expected + (uint64_t)(int64_t)(int32_t)(number - (uint32_t)expected);
+  return number_in(immediate, expected);
 }
 
 static uint64_t check_slot(struct load_end *end, struct load_lane *lane, const struct load_wc *wc, uint64_t message)
@@ -277,6 +281,7 @@ static uint64_t check_slot(struct load_end *end, struct load_lane *lane, const s
   return message;
 }
 
+/* A sealed message; one that was written lies in the slot of the message that its immediate names. */
 static void check_sealed(struct load_end *end, struct load_lane *lane, const struct load_wc *wc)
 {
   const struct load_flow *flow = &end->spec.flow;
@@ -286,7 +291,9 @@ static void check_sealed(struct load_end *end, struct load_lane *lane, const str
     at = load_slots_at(&end->slots, (uint32_t)(wc->id >> SLOT_SHIFT), wc->id & SLOT_MASK) + head_of(end);
     size = wc->bytes - head_of(end);
   } else {
-    at = load_slots_at(&end->slots, lane->index, lane->received % end->layout.slots);
+    uint64_t message = wc->has_imm ? number_in(wc->imm, lane->next) : lane->next;
+    at = load_slots_at(&end->slots, lane->index, message % end->layout.slots);
+    lane->next = message + 1;
   }
   load_integrity_take(lane->integrity, at, size, lane->index);
   if (lane->integrity->corrupted > corrupted)
