@@ -10,7 +10,8 @@
 
 #include "common/npy.h"
 
-enum { MOST_ROWS_AHEAD = 1 << 26, NAME_BYTES = 32 };
+enum { MOST_ROWS_AHEAD = 1 << 26, NAME_BYTES = 32, PATH_BYTES = 4096 /* PATH_MAX */ };
+#define LONGEST_NAP_NS 20000000 /* a stop is seen so soon, however seldom there is a row */
 
 /* Rows of one source: columns are bytes of each QP, then messages of each QP where sizes differ. */
 struct track {
@@ -65,6 +66,16 @@ static void thin(struct load_sampler *s)
   s->interval_ns *= 2;
 }
 
+static void sleep_until(struct load_sampler *s, uint64_t due)
+{
+  for (uint64_t now = load_mono_ns(); now < due && !atomic_load_explicit(&s->stop, memory_order_acquire);
+       now = load_mono_ns()) {
+    uint64_t until = due - now > LONGEST_NAP_NS ? now + LONGEST_NAP_NS : due;
+    struct timespec t = {.tv_sec = (time_t)(until / 1000000000U), .tv_nsec = (long)(until % 1000000000U)};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+  }
+}
+
 static void *sample(void *arg)
 {
   struct load_sampler *s = arg;
@@ -77,10 +88,7 @@ static void *sample(void *arg)
     uint64_t now = load_mono_ns();
     if (due < now)
       due = now; /* late: rows carry their own time, none is made up */
-    struct timespec t = {.tv_sec = (time_t)(due / 1000000000U), .tv_nsec = (long)(due % 1000000000U)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR &&
-           !atomic_load_explicit(&s->stop, memory_order_acquire)) {
-    }
+    sleep_until(s, due);
   }
   take_row(s); /* what was complete at the end */
   return NULL;
@@ -204,35 +212,48 @@ void load_sampler_stop(struct load_sampler *s)
   }
 }
 
-/* Columns [from, from + columns) of `width` wide rows. */
-static int write_table(const char *path, const uint64_t *cells, uint64_t rows, uint32_t width, uint32_t from,
-                       uint32_t columns)
+/* Columns [from, from + columns) of `width` wide rows; no columns: a vector. */
+struct table {
+  const uint64_t *cells;
+  uint64_t rows;
+  uint32_t width, from, columns;
+};
+
+static int write_table(const char *path, const struct table *table)
 {
   struct npy *file = NULL;
-  int error = npy_open(&file, path, NPY_INT64, columns);
-  for (uint64_t row = 0; error == 0 && row < rows; row++)
-    error = npy_row(file, cells + row * width + from);
+  int error = npy_open(&file, path, NPY_INT64, table->columns);
+  for (uint64_t row = 0; error == 0 && row < table->rows; row++)
+    error = npy_row(file, table->cells + row * table->width + table->from);
   int closed = npy_close(file);
   return error != 0 ? error : closed;
 }
 
+/* Also fails when the path is longer than any may be: nothing is written elsewhere. */
+static bool write_file(const char *folder, const char *name, const struct table *table, struct load_error *e)
+{
+  char path[PATH_BYTES];
+  int length = snprintf(path, sizeof path, "%s/%s", folder, name);
+  int error = length < 0 || (size_t)length >= sizeof path ? ENAMETOOLONG : write_table(path, table);
+  return error == 0 || load_fail_os(e, error, "series %.200s", path);
+}
+
 bool load_sampler_write(struct load_sampler *s, const char *folder, struct load_error *e)
 {
+  struct table times = {.cells = s->times, .rows = s->rows, .width = 1};
   for (uint32_t t = 0; t < s->n_tracks; t++) {
     struct track *track = &s->tracks[t];
     uint32_t qps = track->end->spec.flow.qps;
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/%s.time.npy", folder, track->name);
-    int error = write_table(path, s->times, s->rows, 1, 0, 0);
-    (void)snprintf(path, sizeof path, "%s/%s.bytes.npy", folder, track->name);
-    if (error == 0)
-      error = write_table(path, track->cells, s->rows, track->columns, 0, qps);
-    if (error == 0 && track->columns > qps) {
-      (void)snprintf(path, sizeof path, "%s/%s.messages.npy", folder, track->name);
-      error = write_table(path, track->cells, s->rows, track->columns, qps, qps);
-    }
-    if (error != 0)
-      return load_fail_os(e, error, "series %.200s", path);
+    struct table bytes = {track->cells, s->rows, track->columns, 0, qps}, messages = bytes;
+    messages.from = qps;
+    char name[NAME_BYTES + 16];
+    (void)snprintf(name, sizeof name, "%s.time.npy", track->name);
+    bool good = write_file(folder, name, &times, e);
+    (void)snprintf(name, sizeof name, "%s.bytes.npy", track->name);
+    good = good && write_file(folder, name, &bytes, e);
+    (void)snprintf(name, sizeof name, "%s.messages.npy", track->name);
+    if (!good || (track->columns > qps && !write_file(folder, name, &messages, e)))
+      return false;
     track->end->series_file = track->name;
   }
   return true;
@@ -249,6 +270,7 @@ void load_sampler_free(struct load_sampler *s)
     return;
   load_sampler_stop(s);
   for (uint32_t t = 0; s->tracks != NULL && t < s->n_tracks; t++) {
+    s->tracks[t].end->series_file = NULL; /* its name goes with the track */
     if (s->tracks[t].cells != NULL)
       munmap(s->tracks[t].cells, s->capacity * s->tracks[t].columns * sizeof *s->tracks[t].cells);
   }
