@@ -1,4 +1,5 @@
 /* roce-load: RDMA traffic at the rate of the line. */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,8 +119,20 @@ static int read_option(struct options *o, int argc, char **argv, int *at)
   return -1;
 }
 
+/* A standard stream that is closed would otherwise be the next file that is opened, and be written to. One opened here
+ * for reading alone says so when it is written to. */
+static void hold_standard_streams(void)
+{
+  int file = open("/dev/null", O_RDONLY);
+  while (file >= 0 && file <= STDERR_FILENO)
+    file = open("/dev/null", O_RDONLY);
+  if (file > STDERR_FILENO)
+    (void)close(file);
+}
+
 int main(int argc, char **argv)
 {
+  hold_standard_streams();
   if (argc >= 2 && strcmp(argv[1], "pause") == 0)
     return pause_main(argc - 1, argv + 1);
   if (argc == 2 && strcmp(argv[1], "--help") == 0)

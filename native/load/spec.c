@@ -8,6 +8,7 @@
 
 enum { PS_PER_NS = 1000, MAX_PORT = 65535, FIRST_SPORT = 49152, ATOMIC_BYTES = 8 };
 #define MAX_INT (UINT64_MAX >> 1)
+#define MOST_WEIGHT 1e18 /* of a size; their sum is a number, too */
 
 static const char *const transports[] = {"rc", "uc", "ud", "xrc", NULL};
 static const char *const faults[] = {"none",      "bad_rkey", "bad_address", "no_remote_write", "no_remote_read",
@@ -74,8 +75,9 @@ static void read_sizes(struct load_fields *f, struct load_options *out)
     const struct json_value *weight = bytes != NULL ? bytes->next : NULL;
     bool good = bytes != NULL && bytes->type == JSON_INT && bytes->integer >= 1 && bytes->integer <= INT64_C(1) << 31 &&
                 ((weight->type == JSON_INT && weight->integer > 0) || (weight->type == JSON_REAL && weight->real > 0));
+    good = good && (weight->type == JSON_INT || weight->real <= MOST_WEIGHT);
     if (!good) {
-      load_fields_wrong(f, "sizes", pair, "a pair: bytes from 1 to 2147483648, a weight above 0");
+      load_fields_wrong(f, "sizes", pair, "a pair: bytes from 1 to 2147483648, a weight above 0 and at most 1e18");
       return;
     }
     out->sizes[out->n_sizes].bytes = (uint32_t)bytes->integer;

@@ -1,12 +1,14 @@
 /* A whole job in one process: a controller in small, which asks the session what the harness would ask it. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "modes.h"
@@ -15,6 +17,9 @@
 enum { FORMAT = 1, PS_PER_NS = 1000, PROGRESS_MS = 100 };
 #define LEAD_NS 20000000
 #define DRAIN_NS 500000000 /* for what is under way when a signal comes */
+#define LEAST_SAMPLE_NS 100000
+#define USUAL_SAMPLE_NS 1000000
+#define MOST_PS (UINT64_MAX >> 1)
 
 /* What the session says is kept as text and as a tree. */
 struct said {
@@ -51,6 +56,18 @@ static void keep(struct said *said, const char *text, size_t length)
   said->doc = json_parse(said->text, length, NULL, &e);
 }
 
+/* Whether a line can be written to standard error without waiting for whoever should read it. A pipe that is ready
+ * takes PIPE_BUF bytes, a longer line may stop half way. */
+static bool takes_line(size_t length)
+{
+  struct stat file;
+  if (fstat(STDERR_FILENO, &file) != 0)
+    return false;
+  struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+  bool waits = S_ISFIFO(file.st_mode) || S_ISSOCK(file.st_mode);
+  return !waits || (length <= PIPE_BUF && poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0);
+}
+
 static void hear(void *arg, const char *line, size_t length, bool droppable)
 {
   struct standalone *a = arg;
@@ -58,6 +75,8 @@ static void hear(void *arg, const char *line, size_t length, bool droppable)
   if (strncmp(line, "{\"event\":\"finished\"", 19) == 0) {
     keep(&a->finished, line, length);
   } else if (strncmp(line, "{\"event\":\"progress\"", 19) == 0) {
+    if (!takes_line(length))
+      return;
     (void)fwrite(line, 1, length, stderr);
     (void)fflush(stderr);
   } else if (strncmp(line, "{\"event\"", 8) != 0) {
@@ -208,8 +227,35 @@ static char *read_all(FILE *in, size_t *length)
   return text;
 }
 
+/* What is read here and not by the session: of a wrong value the session would get another one. */
+static bool check_job(const struct json_doc *job, struct load_error *e)
+{
+  static const char *const untils[] = {"done", "duration", NULL};
+  static const char *const times[] = {"duration_ps", "drain_ps", "sample_every_ps", NULL};
+  bool failed;
+  if (json_root(job)->type != JSON_OBJECT)
+    return load_fail_key(e, "job", json_type_name(json_root(job)), "an object with flows");
+  struct load_fields f = load_fields_top(job, json_root(job), e, &failed);
+  (void)load_fields_choice(&f, "until", untils, 0);
+  for (const char *const *time = times; *time != NULL; time++)
+    (void)load_fields_integer_or_none(&f, *time, 0, MOST_PS);
+  const struct json_value *flows = load_fields_list(&f, "flows", true);
+  uint32_t i = 0;
+  if (flows != NULL && flows->count == 0)
+    load_fields_wrong(&f, "flows", flows, "at least one flow");
+  for (const struct json_value *item = flows != NULL ? flows->first : NULL; item != NULL; item = item->next) {
+    struct load_fields flow = load_fields_element(&f, "flows", i++, item);
+    (void)load_fields_text(&flow, "src", true);
+    (void)load_fields_text(&flow, "dst", true);
+    (void)load_fields_integer_or_none(&flow, "dscp", 0, 63);
+    (void)load_fields_integer_or_none(&flow, "priority", 0, 7);
+  }
+  return !failed;
+}
+
 static int read_job(struct standalone *a)
 {
+  struct load_error wrong;
   char message[300];
   FILE *in = a->how->job != NULL ? fopen(a->how->job, "rb") : stdin;
   if (in == NULL) {
@@ -224,10 +270,7 @@ static int read_job(struct standalone *a)
   a->job = a->job_text != NULL ? json_parse(a->job_text, length, NULL, &e) : NULL;
   if (a->job == NULL)
     return bad_job(e.message, e.line, e.column);
-  const struct json_value *flows = at(json_root(a->job), "flows");
-  if (flows == NULL || flows->type != JSON_ARRAY || flows->count == 0)
-    return bad_job("flows: a job needs a list of at least one flow", 1, 1);
-  return LOAD_EXIT_GOOD;
+  return check_job(a->job, &wrong) ? LOAD_EXIT_GOOD : bad_job(wrong.message, 1, 1);
 }
 
 static const struct json_value *job_flows(const struct standalone *a)
@@ -301,14 +344,14 @@ static int prepare(struct standalone *a)
   uint64_t every = number(job, "sample_every_ps", 0) / PS_PER_NS;
   if (a->how->series != NULL) {
     jsonw_member_string(&r.w, "series", a->how->series);
-    jsonw_member_u64(&r.w, "sample_ns", every >= 100000 ? every : 1000000);
+    jsonw_member_u64(&r.w, "sample_ns", every == 0                ? USUAL_SAMPLE_NS
+                                        : every < LEAST_SAMPLE_NS ? LEAST_SAMPLE_NS
+                                                                  : every);
   }
   jsonw_member_array(&r.w, "ends");
   char problem[320] = "";
   for (const struct json_value *flow = job_flows(a)->first; flow != NULL && problem[0] == '\0'; flow = flow->next) {
-    if (flow->type != JSON_OBJECT)
-      (void)snprintf(problem, sizeof problem, "flows: every flow is an object");
-    else if (write_end(a, &r.w, flow, "src", problem, sizeof problem))
+    if (write_end(a, &r.w, flow, "src", problem, sizeof problem))
       (void)write_end(a, &r.w, flow, "dst", problem, sizeof problem);
   }
   if (problem[0] != '\0') {
@@ -518,8 +561,8 @@ static int write_result(struct standalone *a)
 int load_standalone(const struct load_standalone *how)
 {
   struct standalone a = {.how = how};
-  int signals = load_signal_file();
   int code = read_job(&a);
+  int signals = load_signal_file(); /* not before: one that comes while the job is read ends it at once */
   if (code == LOAD_EXIT_GOOD) {
     a.session = load_session_new(hear, &a, how->watchdog_ns);
     code = a.session != NULL && signals >= 0 ? prepare(&a) : LOAD_EXIT_RUN_FAILED;
