@@ -221,16 +221,17 @@ def test_series_tell_of_each_queue_pair(tmp_path):
 
 def test_a_minute_of_256_queue_pairs_each_millisecond_fits(tmp_path):
     """Bytes of a row times 60,000 of them, and all else that the process has: under 300 MB."""
-    result = run(
-        flow(message_bytes=64, messages=0, qps=256, max_outstanding=4, verbs={"check_payload": False}),
-        options=("--null", "--series", str(tmp_path)),
-        until="duration", duration_ps=2 * 10**12, sample_every_ps=10**9,
-    )  # fmt: skip
+    many = flow(message_bytes=64, messages=0, qps=256, max_outstanding=4, verbs={"check_payload": False})
+    job = job_of(many, until="duration", duration_ps=2 * 10**12, sample_every_ps=10**9)
+    process = start(job, "--null", "--series", str(tmp_path))
+    result = json.loads(process.stdout.read())
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert finish(process)[0] == 0
     rows = result["flows"][0]["source"]["series"]["rows"]
     row_bytes = result["usage"]["series_bytes"] / rows
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert rows > 500
-    assert row_bytes * 60_000 + peak < 300e6
+    assert row_bytes * 60_000 + usage.ru_maxrss * 1024 < 300e6
 
 
 def test_latency_is_what_the_device_takes():
@@ -285,6 +286,13 @@ def test_a_receiver_that_is_never_ready_is_told():
     )  # fmt: skip
     assert result["flows"][0]["error"] == "RNR_RETRY_EXC_ERR"
     assert result["flows"][0]["messages_completed"] == 2
+
+
+def test_a_target_whose_source_failed_does_not_wait_for_it():
+    began = time.monotonic()
+    result = run(flow(verb="send", verbs={"fault": "long_send"}), code=1)
+    assert result["flows"][0]["target_error"] == "LOC_LEN_ERR"
+    assert time.monotonic() - began < 5
 
 
 def test_a_device_that_is_removed_ends_the_run():
