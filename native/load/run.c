@@ -327,8 +327,8 @@ static double silent_until(const struct load_run *run)
   return until + (double)run->plan.watchdog_ns;
 }
 
-/* Whether nothing comes to end `i` any more: a target whose source is here and over, while what it sent was lost, or
- * failed; a source that waits for what ended without being complete; or one of those that need them. */
+/* Whether nothing comes to end `i` any more: a target whose source is here and over; a source that waits for what ended
+ * without being complete; or one of those that need them. */
 static bool is_lost(const struct load_run *run, uint32_t i)
 {
   const struct load_end *end = run->ends[i];
@@ -341,8 +341,7 @@ static bool is_lost(const struct load_run *run, uint32_t i)
   uint32_t k = end->spec.source ? run->n_ends : source_of(run, end);
   if (k == run->n_ends)
     return false;
-  const struct load_end *source = run->ends[k];
-  return run->lost[k] || (is_gone(source) && (!load_end_reliable(end) || source->fate == LOAD_FAILED));
+  return run->lost[k] || is_gone(run->ends[k]); /* of a reliable flow, too: some device may have lost what it acknowledged */
 }
 
 /* Whether all ends that are not over never will be: nobody else will tell them. */

@@ -419,3 +419,13 @@ def test_a_thread_without_a_processor_is_said_to_limit():
     usage = json.loads(out)["usage"]
     assert usage["host_limited"] is True
     assert usage["why"]
+
+
+def test_a_reliable_flow_whose_messages_vanish_ends():
+    """A device that acknowledges what it loses: the target is short, and nobody waits for ever."""
+    began = time.monotonic()
+    done = one(verb="send", messages=2000, options=("--device", "null0:loss=0.01,seed=1,unreliable=on"))
+    assert done["source"]["messages_completed"] == 2000
+    assert done["target"]["status"] == "unfinished"
+    assert done["target"]["recv_completions"] < 2000
+    assert time.monotonic() - began < 10
