@@ -46,6 +46,8 @@ links:
 MESSAGES = {64: 4000, 4 * KiB: 1000, 64 * KiB: 120, 1 * MiB: 10}
 """Messages of a run by size: about a second on an emulated guest."""
 LATENCIES = 1000
+UNSIGNALLED = 100
+"""Messages for a completion: what perftest asks for by itself."""
 LIMIT = 60_000 * MS
 """Of a run; machines that do something else meanwhile are slow."""
 
@@ -145,7 +147,7 @@ def _run(fabric: HostFabric, case: Case, *, theirs: bool) -> RunResult:
     echo = case.what == "latency"
     verbs = VerbsOptions(engine="perftest" if theirs else "pyverbs", ping_pong=echo, check_payload=False)
     messages = LATENCIES if echo else max(5, MESSAGES[case.size] // case.qps)
-    load = None if theirs else Load()
+    load = None if theirs else Load(signal_every=None if echo else UNSIGNALLED)
     pair = Pair(case.size, verb=Verb(case.verb), messages=messages, qps=case.qps, verbs=verbs, load=load)
     result = fabric.run(Scenario(pair, qos=QOS, until="done", duration=LIMIT))
     flow = result.flow("pair-0")
