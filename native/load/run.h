@@ -20,8 +20,6 @@ struct load_sample {
   uint64_t mono_ns, bytes;
 };
 
-struct load_events; /* the writer of events, see session.h */
-
 struct load_run {
   struct load_plan plan;
   struct load_end **ends;
