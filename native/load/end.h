@@ -124,14 +124,12 @@ struct load_end {
   struct load_recv *recvs;     /* a target's: prepared, by QP and slot */
   uint32_t *qpn_slots;         /* a shared queue's map from QP number to index + 1 */
   uint32_t qpn_mask;
-  bool connected_once;
 
   /* the current run */
   uint64_t zero; /* ticks at which the run began */
   _Atomic bool satisfied; /* flows that wait for this one may go */
   _Atomic bool gone;      /* nothing more happens here; results may be read */
   _Atomic bool stopping;
-  bool ended, started;
   int report; /* eventfd that is written when the end is over */
   enum load_fate fate;
   int error;
@@ -158,6 +156,7 @@ struct load_end {
   uint32_t *paced;
   uint32_t n_paced, lanes_over;
   uint32_t batch, signal_every, quantum, ring_mask;
+  bool ended, started; /* the thread's own; compilers read neighbours together, so not beside what others write */
   bool checks_fetched;
   bool quick;     /* whole batches at will: see serve_quickly() */
   bool fixed_aim; /* no message differs from the one before: work requests are posted as they are */

@@ -295,8 +295,10 @@ static double longest_pause(const struct load_end *end)
   if (flow->rate_bps != 0) /* of the software or of the device */
     gap = (double)load_wire_bits(flow, flow->message_bytes, end->mtu, end->gid.family) * 1e9 / (double)flow->rate_bps;
   double interval = (double)flow->interval_ns * (flow->poisson ? LONG_ARRIVAL : 1);
-  return 2 * gap + 2 * interval + (double)flow->options.burst_off_ns + (double)flow->options.start_jitter_ns +
-         (double)flow->after_delay_ns + (double)flow->recv_repost_ns;
+  /* a thread that wakes late may miss a short burst */
+  double bursts = 2 * ((double)flow->options.burst_on_ns + (double)flow->options.burst_off_ns);
+  return 2 * gap + 2 * interval + bursts + (double)flow->options.start_jitter_ns + (double)flow->after_delay_ns +
+         (double)flow->recv_repost_ns;
 }
 
 /* Whether it waits for a flow whose source is on another host, which tells nothing of its progress. */

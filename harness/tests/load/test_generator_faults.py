@@ -190,7 +190,11 @@ def test_the_watchdog_barks_beside_flows_that_are_right_to_be_silent(other):
         {"start_ps": 2 * 10**12, "messages": 5},
         {"message_interval_ps": 15 * 10**11, "messages": 3},
         {"rate_bps": 2000, "messages": 3},
-        {"load": {"burst": {"on_ps": 10**8, "off_ps": 2 * 10**12}}, "rate_bps": 2 * 10**7, "messages": 3},
+        {
+            "load": {"burst": {"on_ps": 2 * 10**10, "off_ps": 15 * 10**11}},
+            "rate_bps": 2 * 10**5,
+            "messages": 3,
+        },
         {"verb": "send", "recv_depth": 1, "recv_repost_ps": 15 * 10**11, "messages": 2},
     ],
 )
