@@ -505,6 +505,21 @@ static void say_thread(struct jsonw *w, const struct load_worker *worker, bool *
   }
 }
 
+/* The most memory this process has had (VmHWM; getrusage() would count that of who started it); 0 unknown. */
+static uint64_t peak_bytes(void)
+{
+  char line[160];
+  unsigned long long kilobytes = 0;
+  FILE *status = fopen("/proc/self/status", "re");
+  while (status != NULL && kilobytes == 0 && fgets(line, sizeof line, status) != NULL) {
+    if (strncmp(line, "VmHWM:", 6) == 0)
+      kilobytes = strtoull(line + 6, NULL, 10);
+  }
+  if (status != NULL)
+    (void)fclose(status);
+  return kilobytes * 1024;
+}
+
 void load_usage_of(struct jsonw *w, const struct load_run *run)
 {
   uint64_t polls = 0, completions = 0, wakeups = 0;
@@ -531,6 +546,8 @@ void load_usage_of(struct jsonw *w, const struct load_run *run)
   jsonw_member_string(w, "why", limited ? why : NULL);
   jsonw_member_string(w, "note", run->note[0] != '\0' ? run->note : NULL);
   jsonw_member_string(w, "series_error", run->series_error[0] != '\0' ? run->series_error : NULL);
+  uint64_t peak = peak_bytes();
+  load_member_or_null(w, "memory_peak_bytes", peak, peak != 0);
   load_member_or_null(w, "series_bytes", run->sampler != NULL ? load_sampler_bytes(run->sampler) : 0,
                       run->sampler != NULL);
   jsonw_end_object(w);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -42,8 +43,10 @@ def start(job: dict[str, Any], *options: str, **keys: Any) -> subprocess.Popen[b
     """Start it with its job on standard input, which is closed; of the outputs `keys` may say something else."""
     keys = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **keys}
     process = subprocess.Popen([str(PROGRAM), *(options or ("--null",))], stdin=subprocess.PIPE, **keys)
-    process.stdin.write(json.dumps(job).encode())
-    process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):  # it may have refused its options by now
+        process.stdin.write(json.dumps(job).encode())
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
     process.stdin = None
     return process
 
