@@ -8,7 +8,7 @@
 #include "load/run.h"
 #include "test.h"
 
-enum { QPS = 16, ROWS = 64 };
+enum { QPS = 16, ROWS = 64, COUNTS = 150, SLACK = 30000000 /* ns for which a thread may have no processor */ };
 #define MS UINT64_C(1000000)
 
 /* A source of which the counts are all that there is. */
@@ -74,11 +74,14 @@ TEST(sampler_stays_within_its_budget_and_keeps_all_of_the_time)
   uint64_t row = (QPS + 1) * sizeof(uint64_t), budget = ROWS * row;
   struct load_sampler *s = sampling(&f, MS / 2, budget);
   uint64_t began = load_mono_ns();
-  for (int i = 0; i < 150; i++) {
+  uint64_t counted_at[COUNTS + 1];
+  for (int i = 0; i < COUNTS; i++) {
+    counted_at[i] = load_mono_ns();
     count(&f, 10);
     usleep(1000);
     ASSERT(load_sampler_bytes(s) <= budget);
   }
+  counted_at[COUNTS] = UINT64_MAX;
   load_sampler_stop(s);
   /* 150 ms would be 300 rows: kept are between a half and all of those that have room */
   ASSERT(f.end.series_rows >= ROWS / 2 && f.end.series_rows <= ROWS);
@@ -94,8 +97,15 @@ TEST(sampler_stays_within_its_budget_and_keeps_all_of_the_time)
   ASSERT_EQ((uint64_t)n_cells, f.end.series_rows * QPS);
   ASSERT((uint64_t)times[0] - began < 50 * MS);
   for (size_t i = 1; i < n_times; i++)
-    ASSERT(times[i] > times[i - 1] && cells[i * QPS] >= cells[(i - 1) * QPS]);
-  ASSERT_EQ(cells[n_cells - 1], (int64_t)1500); /* the last row is the end */
+    ASSERT(times[i] > times[i - 1]);
+  for (size_t i = 0; i < n_cells; i++) {
+    /* what was counted before the time of the row, and not what was counted later */
+    int64_t value = cells[i], time = times[i / QPS];
+    ASSERT(value % 10 == 0 && value <= 10 * COUNTS);
+    ASSERT(value == 0 || (int64_t)counted_at[value / 10 - 1] < time + SLACK);
+    ASSERT(counted_at[value / 10] == UINT64_MAX || (int64_t)counted_at[value / 10] + SLACK > time);
+  }
+  ASSERT_EQ(cells[n_cells - 1], (int64_t)(10 * COUNTS)); /* the last row is the end */
   free(times);
   free(cells);
   load_sampler_free(s);

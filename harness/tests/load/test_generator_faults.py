@@ -300,6 +300,20 @@ def test_a_result_that_cannot_be_written_is_a_failure(stream, tmp_path):
         assert b"roce-load" not in file.read_bytes()
 
 
+def test_a_closed_stream_is_no_file_that_is_opened_later():
+    """Of a real device, for one, which would then be written to."""
+    process = subprocess.Popen(
+        ["sh", "-c", 'exec "$0" --null 1>&- 2>&-', str(PROGRAM)], stdin=subprocess.PIPE
+    )
+    process.stdin.write(json.dumps(endless(flow(), seconds=2)).encode())
+    process.stdin.close()
+    time.sleep(0.4)
+    files = [Path(f"/proc/{process.pid}/fd/{number}").readlink() for number in (1, 2)]
+    process.kill()
+    process.wait()
+    assert files == [Path("/dev/null")] * 2
+
+
 def test_a_closed_input_is_a_bad_job():
     told = subprocess.run(["sh", "-c", 'exec "$0" --null <&-', str(PROGRAM)], capture_output=True, timeout=20,
                           check=False)  # fmt: skip
