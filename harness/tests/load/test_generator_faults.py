@@ -462,7 +462,10 @@ def test_what_a_run_leaves_does_not_grow(tmp_path):
         seen = []
         for _ in range(8):
             served.prepare(
-                flow(qps=50, verb="send"), flow("g", verb="read"), series=str(tmp_path), sample_ns=10**6
+                flow(qps=50, verb="send"),
+                flow("g", verb="read", message_bytes=10**6, messages=3),
+                series=str(tmp_path),
+                sample_ns=10**6,
             )
             served.good("start", until="done")
             assert served.event("finished")["why"] == "done"
@@ -556,3 +559,15 @@ def test_a_stop_ends_a_run_and_what_was_sent_is_known():
         source, target = finished["ends"]["f/src"], finished["ends"]["f/dst"]
         assert finished["why"] == "stopped"
         assert 0 < source["messages_completed"] <= target["recv_completions"] <= source["messages_posted"]
+
+
+def test_a_stop_waits_for_nothing_where_nothing_is_under_way():
+    with Served() as served:
+        served.prepare(flow(messages=0, message_interval_ps=3 * 10**11))
+        served.good("start", until="duration", duration_ns=60 * 10**9)
+        served.event("started")
+        time.sleep(0.1)
+        began = time.monotonic()
+        served.good("stop", drain_ns=10 * 10**9)
+        assert served.event("finished")["ends"]["f/src"]["messages_completed"] == 1
+        assert time.monotonic() - began < 2
