@@ -14,7 +14,7 @@ import posixpath
 import tarfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -85,6 +85,7 @@ cache=$(dirname -- "$1")
 program="$cache/$2"
 if [ -x "$program" ]; then touch "$program"; echo "$program"; exit 0; fi
 umask 077
+# mktemp puts its own letters in place of each X
 work=$(mktemp -d "$cache/.build.XXXXXX") || exit 1
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
@@ -169,7 +170,7 @@ def equip(remote: Remote, kit: Kit) -> Native:
     if not host.has_verbs:
         return Native(None, "there is no libibverbs.so.1; install libibverbs1")
     for what, step in (("the program built here", _bring), ("building it there", _build)):
-        native = tried(what, lambda step=step: step(remote, host, kit))  # type: ignore[misc]
+        native = tried(what, partial(step, remote, host, kit))
         if native is not None and native.path is not None:
             return Native(native.path, "; ".join([native.why, *reasons]), native.hello)
     return Native(None, "; ".join(reasons))

@@ -82,7 +82,8 @@ def announced(host: str, flow: str, said: object) -> Announced | None:
     if said is None:
         return None
     try:
-        found = Announced(host, *(_field(said, key) for key in ("file", "time_file")), *_counts(said))  # type: ignore[arg-type]
+        interval_ns, rows, qps = _counts(said)
+        found = Announced(host, _field(said, "file"), _field(said, "time_file"), interval_ns, rows, qps)
     except (KeyError, TypeError, ValueError):
         raise AgentFailed(
             f"{host}: what it says of the series of {flow} is nothing known: {said!r}"

@@ -77,7 +77,11 @@ def write_series(
     _save(folder / TIME_FILE, grid)
     _save(folder / GOODPUT_FILE, np.column_stack(columns))
     tables = {"goodput_bps": {"file": GOODPUT_FILE, "unit": "bit/s", "columns": list(flows)}}
-    by_qp = {name: each for name, each in flows.items() if each is not None and not each.is_coarse}
+    by_qp = {
+        name: (each.clock, each.by_qp)
+        for name, each in flows.items()
+        if each is not None and each.by_qp is not None and not each.is_coarse
+    }
     if by_qp:
         tables["qp_goodput_bps"] = _write_by_qp(folder, grid, every, by_qp, t0_ns)
     thinned = max(each.by_qp.every if each.by_qp else 1 for each in known)
@@ -97,15 +101,18 @@ def _spacing_ps(known: Known, sample_every_ps: int) -> int:
 
 
 def _write_by_qp(
-    folder: Path, grid: NDArray[np.int64], every: int, flows: Mapping[str, Known], t0_ns: int
+    folder: Path,
+    grid: NDArray[np.int64],
+    every: int,
+    flows: Mapping[str, tuple[ClockMap, QpSeries]],
+    t0_ns: int,
 ) -> dict[str, Any]:
     """Write what each QP of each flow carried; its columns are called `flow[i]`."""
     columns: list[Floats] = []
     names: list[str] = []
-    for name, known in flows.items():
-        assert known.by_qp is not None  # noqa: S101 - only such flows are given
-        times = _since_start_ps(known.clock, known.by_qp.mono_ns, t0_ns)
-        for index, done in enumerate(known.by_qp.done.T):
+    for name, (clock, by_qp) in flows.items():
+        times = _since_start_ps(clock, by_qp.mono_ns, t0_ns)
+        for index, done in enumerate(by_qp.done.T):
             columns.append(_rate(grid, every, times, done.astype(float)))
             names.append(f"{name}[{index}]")
     _save(folder / QP_FILE, np.column_stack(columns))

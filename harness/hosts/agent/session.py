@@ -75,21 +75,21 @@ class Session:
             "teardown": self.teardown,
             "quit": self.quit,
         }
-        return own if self._relay is None else {name: self._relayed(name, own[name]) for name in own}
+        relay = self._relay
+        return own if relay is None else {name: self._relayed(relay, name, own[name]) for name in own}
 
     @property
     def is_own(self) -> bool:
         """Whether the agent itself makes the traffic."""
         return self._relay is None
 
-    def _relayed(self, name: str, own: Operation) -> Operation:
+    def _relayed(self, relay: Relay, name: str, own: Operation) -> Operation:
         """Return what answers a request while the native generator makes the traffic."""
-        return (lambda fields: self._forward(name, fields)) if name in FORWARDED else own
+        return (lambda fields: self._forward(relay, name, fields)) if name in FORWARDED else own
 
-    def _forward(self, name: str, fields: Fields) -> dict[str, Any]:
-        assert self._relay is not None  # noqa: S101 - else the request is not relayed
-        answer = self._relay.forward(name, fields)
-        self.run = self._relay.run
+    def _forward(self, relay: Relay, name: str, fields: Fields) -> dict[str, Any]:
+        answer = relay.forward(name, fields)
+        self.run = relay.run
         return answer
 
     # --- prepare ---------------------------------------------------------------------------------

@@ -31,9 +31,10 @@ GENTLE = {"max_outstanding": 2, "qps": 2, "messages": 16}
 @pytest.fixture(scope="module")
 def lab() -> Iterator[RunningLab]:
     if reason := missing():
-        pytest.skip(reason)
-    if native.our_kit().program is None:
-        pytest.skip("no roce-load: `make setup` builds it")
+        pytest.skip(
+            reason
+        )  # as all tests of the lab: a machine without QEMU has none; the reason says what to install
+    assert native.our_kit().program is not None, "no roce-load: `make setup` builds it, everywhere"
     with Lab.up(Topology.load("softroce-2"), name=f"native-{os.getpid()}") as lab:
         yield lab
 

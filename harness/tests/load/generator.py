@@ -10,12 +10,10 @@ import subprocess
 import time
 from typing import Any, Self
 
-import pytest
-
 from harness.core.programs import find_program
 
 PROGRAM = find_program("roce-load", "ROCE_LOAD")
-needs_program = pytest.mark.skipif(PROGRAM is None, reason="no roce-load beside this Python: make setup")
+assert PROGRAM is not None, "no roce-load: `make setup` builds it, everywhere"
 
 LIMIT_S = 60.0
 """No run of these tests is nearly as long."""
@@ -39,12 +37,12 @@ def endless(*flows: Flow, seconds: float = 30, **keys: Any) -> dict[str, Any]:
     )
 
 
-def start(job: dict[str, Any], *options: str, **keys: Any) -> subprocess.Popen[bytes]:
+def start(job: dict[str, Any] | bytes, *options: str, **keys: Any) -> subprocess.Popen[bytes]:
     """Start it with its job on standard input, which is closed; of the outputs `keys` may say something else."""
     keys = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **keys}
     process = subprocess.Popen([str(PROGRAM), *(options or ("--null",))], stdin=subprocess.PIPE, **keys)
     with contextlib.suppress(BrokenPipeError):  # it may have refused its options by now
-        process.stdin.write(json.dumps(job).encode())
+        process.stdin.write(job if isinstance(job, bytes) else json.dumps(job).encode())
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
     process.stdin = None

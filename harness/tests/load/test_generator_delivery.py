@@ -14,14 +14,11 @@ from harness.tests.load.generator import (
     finish,
     flow,
     job_of,
-    needs_program,
     one,
     result_of,
     start,
     strict,
 )
-
-pytestmark = needs_program
 
 ATOMICS = ("fetch_add", "compare_swap", "atomic")
 VERBS = {

@@ -19,14 +19,11 @@ from harness.tests.load.generator import (
     finish,
     flow,
     job_of,
-    needs_program,
     one,
     result_of,
     start,
     strict,
 )
-
-pytestmark = needs_program
 
 # --- integrity ----------------------------------------------------------------------------------------------
 

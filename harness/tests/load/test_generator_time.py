@@ -13,15 +13,12 @@ from harness.tests.load.generator import (
     finish,
     flow,
     job_of,
-    needs_program,
     one,
     result_of,
     start,
     strict,
 )
 from harness.tests.load.quiet import soon
-
-pytestmark = needs_program
 
 SIZE = 1024
 WIRE = SIZE + 20 + 14 + 20 + 8 + 12 + 16 + 4 + 4
@@ -50,17 +47,18 @@ def test_a_share_of_what_the_device_can_is_kept_within_one_per_cent(share):
         assert done["source"]["rate_reached"] in {True, False}
         return rate_of(messages, done) / rate - 1
 
-    soon(error, lambda e: abs(e) <= 0.01)
+    assert abs(soon(error, lambda e: abs(e) <= 0.01)) <= 0.01
 
 
 def test_all_that_the_device_can_is_used():
     """Without a rate of its own a flow gets the device's, and one of twice that much gets no more."""
     for rate in (0, 2 * DEVICE_BPS):
-        soon(
+        error = soon(
             lambda rate=rate: one("--device", "null0:rate=1Gbps", message_bytes=SIZE, messages=40_000,
                                   rate_bps=rate, verbs=UNCHECKED)["goodput_bps"] / DEVICE_BPS - 1,
             lambda error: -0.01 <= error <= 0.001,
         )  # fmt: skip
+        assert -0.01 <= error <= 0.001
 
 
 @pytest.mark.parametrize("qps", [4, 64])
@@ -72,16 +70,19 @@ def test_each_queue_pair_has_the_rate(qps):
         spans = [qp["end_mono_ns"] - qp["start_mono_ns"] for qp in done["source"]["qps"]]
         return [(messages - 1) * WIRE * 8e9 / span / rate - 1 for span in spans]
 
-    soon(errors, lambda each: max(map(abs, each)) <= 0.01)
+    found = soon(errors, lambda each: max(map(abs, each)) <= 0.01)
+    assert len(found) == qps
+    assert max(map(abs, found)) <= 0.01
 
 
 def test_a_batch_does_not_change_the_rate():
     rate, messages = 2 * 10**8, 10_000
-    soon(
+    error = soon(
         lambda: rate_of(messages, one(message_bytes=SIZE, messages=messages, rate_bps=rate, verbs=UNCHECKED,
                                       load={"batch": 32})) / rate - 1,
         lambda error: abs(error) <= 0.01,
     )  # fmt: skip
+    assert abs(error) <= 0.01
 
 
 def test_a_device_can_keep_the_rate():
@@ -106,8 +107,16 @@ def test_arrivals_are_exponential_or_fixed(tmp_path):
         return counts.var() / counts.mean(), done["fct_ps"] / 1e12
 
     # five standard deviations of the sum of 2500: 50 ms
-    soon(lambda: seen("poisson"), lambda found: 0.5 < found[0] < 2 and abs(found[1] - 0.5) < 0.06)
-    soon(lambda: seen("fixed"), lambda found: found[0] < 0.3 and abs(found[1] - 0.5) < 0.005)
+    spread, seconds = soon(
+        lambda: seen("poisson"), lambda found: 0.5 < found[0] < 2 and abs(found[1] - 0.5) < 0.06
+    )
+    assert 0.5 < spread < 2
+    assert abs(seconds - 0.5) < 0.06
+    spread, seconds = soon(
+        lambda: seen("fixed"), lambda found: found[0] < 0.3 and abs(found[1] - 0.5) < 0.005
+    )
+    assert spread < 0.3
+    assert abs(seconds - 0.5) < 0.005
 
 
 def test_queue_pairs_start_within_the_jitter_and_differently():
@@ -179,7 +188,7 @@ def test_a_ping_pong_tells_half_of_the_way_there_and_back():
         return done["latency"]["p50_ps"]
 
     # the null device is late with the completion, and the message arrives with it: each way takes 300 us
-    soon(half, lambda ps: 297e6 <= ps <= 330e6)
+    assert 297e6 <= soon(half, lambda ps: 297e6 <= ps <= 330e6) <= 330e6
 
 
 def test_times_of_series_lie_within_the_run_and_end_with_all_of_it(tmp_path):

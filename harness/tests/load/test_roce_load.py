@@ -1,6 +1,5 @@
 """The generator itself, on null devices: what it sends arrives, what it measures is so, what breaks is named."""
 
-import contextlib
 import json
 import os
 import resource
@@ -12,60 +11,18 @@ import time
 import numpy as np
 import pytest
 
-from harness.core.programs import find_program
+from harness.tests.load.generator import LIMIT_S, PROGRAM, Served, finish, flow, job_of, result_of, start
 from harness.tests.load.quiet import soon
 
-PROGRAM = find_program("roce-load", "ROCE_LOAD")
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no roce-load beside this Python: make setup")
-
-LIMIT_S = 60
 MESH = 8
 
 
-def flow(name="f", src="h1:p0", dst="h2:p0", **keys):
-    return {"name": name, "src": src, "dst": dst, "message_bytes": 256, "messages": 300, **keys}
-
-
-def job_of(*flows, **keys):
-    return {"name": "test", "until": "done", "nic": {"mtu_bytes": 1024}, "flows": list(flows), **keys}
-
-
-def start(job, *options, **keys):
-    process = subprocess.Popen(
-        [str(PROGRAM), *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        **keys,
-    )
-    with contextlib.suppress(BrokenPipeError):  # it may have refused its options by now
-        process.stdin.write(json.dumps(job).encode() if isinstance(job, dict) else job)
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-    return process
-
-
-def finish(process):
-    try:
-        out, err = process.stdout.read(), process.stderr.read()
-        process.wait(LIMIT_S)
-    finally:
-        process.kill()
-        process.stdout.close()
-        process.stderr.close()
-    return process.returncode, out, err
-
-
 def run(*flows, options=("--null",), code=0, **keys):
-    status, out, err = finish(start(job_of(*flows, **keys), *options))
-    assert status == code, err.decode()[-500:]
-    return json.loads(out)
+    return result_of(job_of(*flows, **keys), *options, code=code)
 
 
-def one(*args, **keys):
-    result = run(flow(**{key: value for key, value in keys.items() if key not in {"options", "code"}}),
-                 *args, **{key: keys[key] for key in ("options", "code") if key in keys})  # fmt: skip
-    return result["flows"][0]
+def one(options=("--null",), code=0, **keys):
+    return run(flow(**keys), options=options, code=code)["flows"][0]
 
 
 # --- what is sent arrives -----------------------------------------------------------------------------------
@@ -323,33 +280,15 @@ def test_a_signal_ends_it_with_the_result_so_far(number):
 
 
 def test_served_it_ends_with_its_input():
-    process = subprocess.Popen([str(PROGRAM), "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def ask(op, **fields):
-        process.stdin.write(json.dumps({"id": 1, "op": op, **fields}).encode() + b"\n")
-        process.stdin.flush()
-        while True:
-            said = json.loads(process.stdout.readline())
-            if "ok" in said:
-                assert said["ok"], said
-                return said
-
-    assert json.loads(process.stdout.readline())["program"] == "roce-load"
-    ends = [
-        {"id": f"f/{role}", "role": role, "device": "null0", "port": 1, "flow": flow(messages=0)}
-        for role in ("src", "dst")
-    ]
-    made = ask("prepare", run="r", ends=ends)["ends"]
-    ask("connect", ends={"f/dst": made["f/src"]})
-    ask("connect", ends={"f/src": made["f/dst"]})
-    ask("start", until="duration", duration_ns=60 * 10**9)
-    time.sleep(0.3)
-    began = time.monotonic()
-    process.stdin.close()
-    process.stdout.read()
-    assert process.wait(5) == 0
-    assert time.monotonic() - began < 2
-    process.stdout.close()
+    with Served() as served:
+        assert served.hello["program"] == "roce-load"
+        served.prepare(flow(messages=0))
+        served.good("start", until="duration", duration_ns=60 * 10**9)
+        time.sleep(0.3)
+        began = time.monotonic()
+        served.close()
+        assert served.wait(5) == 0
+        assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

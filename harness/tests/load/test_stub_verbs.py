@@ -32,7 +32,7 @@ def stub(tmp_path_factory) -> Path:
 @contextlib.contextmanager
 def pair(tool: str, *options: str, stub: Path, folder: Path, part: str = "0"):
     """Both ends of a perftest; yields a function that waits and gives what both printed."""
-    if shutil.which(tool) is None:
+    if shutil.which(tool) is None:  # a developer's machine; continuous integration installs it
         pytest.skip(f"{tool} is not installed (apt-get install perftest)")
     environment = {
         **os.environ,

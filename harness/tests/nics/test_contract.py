@@ -137,9 +137,11 @@ def _plain(driver_class, offset):
 
 def test_an_ordinary_configuration_is_taken(driver_class):
     driver = driver_class(full(), KERNEL)
+    offered, able = driver.offered, driver.capabilities
     driver.configure(None, "p0", complete(NicBlock()))
     driver.restore(None, "p0")
     driver.restore(None, "p0")
+    assert (driver.offered, driver.capabilities) == (offered, able)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,12 @@ def test_one_lock_at_a_time(tmp_path):
 
 
 def test_using_and_changing_are_different(tmp_path):
-    with held(use_lock(tmp_path)), held(change_lock(tmp_path)):
-        pass
+    use, change = use_lock(tmp_path), change_lock(tmp_path)
+    with held(use), held(change):
+        with pytest.raises(LabBusy):
+            use_lock(tmp_path).acquire()
+        with pytest.raises(LabBusy):
+            change_lock(tmp_path).acquire()
 
 
 def test_a_killed_holder_frees_the_lock(tmp_path):

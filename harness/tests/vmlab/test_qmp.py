@@ -93,9 +93,10 @@ def test_an_end_in_the_middle_is_told(qemu):
 
 def test_a_migration_is_awaited(qemu):
     states = [[{"return": {"status": status}}] for status in ("setup", "active", "completed")]
-    _, session = qemu(query_migrate=[[{"return": {}}], *states])
+    server, session = qemu(query_migrate=[[{"return": {}}], *states])
     with session:
         session.wait_migration(5)
+    assert [asked["execute"] for asked in server.asked].count("query-migrate") == 4
 
 
 def test_a_migration_that_fails_is_told(qemu):
