@@ -464,3 +464,17 @@ bool load_end_reliable(const struct load_end *end)
 {
   return end->spec.flow.transport == LOAD_RC;
 }
+
+bool load_end_released(struct load_end *end, uint64_t now)
+{
+  if (end->n_waits == 0)
+    return true;
+  for (uint32_t i = 0; i < end->n_waits; i++) {
+    if (!atomic_load_explicit(&end->waits_for[i]->satisfied, memory_order_acquire))
+      return false;
+  }
+  end->n_waits = 0;
+  uint64_t later = now + (uint64_t)((double)end->spec.flow.after_delay_ns * end->clock->ticks_per_ns);
+  end->ready_at = end->ready_at > later ? end->ready_at : later;
+  return true;
+}

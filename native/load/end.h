@@ -232,5 +232,12 @@ static inline void load_lane_done(struct load_lane *lane, uint64_t n, uint64_t b
 uint64_t load_end_bytes(const struct load_end *end);    /* complete, over all QPs */
 uint64_t load_end_messages(const struct load_end *end); /* the same, messages */
 bool load_end_reliable(const struct load_end *end);
+/* Whether the flows that this one waits for are complete; the moment they are, its delay begins. */
+bool load_end_released(struct load_end *end, uint64_t now);
+/* Bytes before the payload of a message that was received: the GRH of a datagram (InfiniBand Architecture, 11.4.1.2). */
+static inline uint32_t load_end_head(const struct load_end *end)
+{
+  return end->spec.flow.transport == LOAD_UD ? LOAD_GRH : 0;
+}
 
 #endif

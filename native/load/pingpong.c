@@ -16,11 +16,6 @@ static bool polls_memory(const struct load_end *end)
   return end->spec.flow.op->opcode == LOAD_WRITE;
 }
 
-static uint32_t head_of(const struct load_end *end)
-{
-  return end->spec.flow.transport == LOAD_UD ? LOAD_GRH : 0;
-}
-
 /* The last byte of message k of a write: never 0, and not that of the message before in its slot. */
 static uint8_t marker(uint64_t k)
 {
@@ -139,7 +134,7 @@ static void take_message(struct load_end *end, struct load_lane *lane, uint64_t 
   if (flow->check_payload) {
     uint32_t marked = polls_memory(end) ? 1 : 0;
     uint64_t start = load_offset_of(2 * lane->index + side, k, LOAD_PERIOD);
-    load_payload_check(&end->payload, load_slots_at(&end->slots, lane->index, slot) + head_of(end),
+    load_payload_check(&end->payload, load_slots_at(&end->slots, lane->index, slot) + load_end_head(end),
                        flow->message_bytes - marked, start, lane->index, k, &end->check);
     end->check.verified_bytes += marked; /* it was seen */
   }
@@ -193,24 +188,10 @@ static void pingpong_begin(struct load_end *end)
   }
 }
 
-static bool is_released(struct load_end *end, uint64_t now)
-{
-  for (uint32_t i = 0; i < end->n_waits; i++) {
-    if (!atomic_load_explicit(&end->waits_for[i]->satisfied, memory_order_acquire))
-      return false;
-  }
-  if (end->n_waits > 0) {
-    uint64_t later = now + (uint64_t)((double)end->spec.flow.after_delay_ns * end->clock->ticks_per_ns);
-    end->ready_at = end->ready_at > later ? end->ready_at : later;
-    end->n_waits = 0;
-  }
-  return true;
-}
-
 static uint64_t pingpong_pump(struct load_end *end, uint64_t now, bool *busy)
 {
   if (end->ended || end->started || atomic_load_explicit(&end->stopping, memory_order_relaxed) ||
-      !is_released(end, now))
+      !load_end_released(end, now))
     return LOAD_NEVER;
   if (now < end->ready_at)
     return end->ready_at;

@@ -520,21 +520,6 @@ static void launch(struct load_end *end, uint64_t now)
   }
 }
 
-/* Whether the flows that this one waits for are complete; the moment they are, the delay begins. */
-static bool released(struct load_end *end, uint64_t now)
-{
-  if (end->n_waits == 0)
-    return true;
-  for (uint32_t i = 0; i < end->n_waits; i++) {
-    if (!atomic_load_explicit(&end->waits_for[i]->satisfied, memory_order_acquire))
-      return false;
-  }
-  end->n_waits = 0;
-  uint64_t later = now + (uint64_t)((double)end->spec.flow.after_delay_ns * end->clock->ticks_per_ns);
-  end->ready_at = end->ready_at > later ? end->ready_at : later;
-  return true;
-}
-
 /* The only QP of an end: posting and collecting in turns, some rounds at a time. */
 static uint64_t pump_alone(struct load_end *end, uint64_t now, bool *busy)
 {
@@ -553,7 +538,7 @@ static uint64_t pump_alone(struct load_end *end, uint64_t now, bool *busy)
 
 static uint64_t source_pump(struct load_end *end, uint64_t now, bool *busy)
 {
-  if (end->ended || atomic_load_explicit(&end->stopping, memory_order_relaxed) || !released(end, now))
+  if (end->ended || atomic_load_explicit(&end->stopping, memory_order_relaxed) || !load_end_released(end, now))
     return LOAD_NEVER;
   if (now < end->ready_at)
     return end->ready_at;
@@ -771,17 +756,12 @@ static void source_settle(struct load_end *end)
   load_end_over(end);
 }
 
-static bool source_spin(struct load_end *end)
-{
-  return load_end_poll(end);
-}
-
 const struct load_end_ops load_source_ops = {
     .prepare = source_prepare,
     .connected = source_connected,
     .begin = source_begin,
     .pump = source_pump,
     .take = source_take,
-    .spin = source_spin,
+    .spin = load_end_poll,
     .settle = source_settle,
 };

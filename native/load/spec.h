@@ -25,7 +25,7 @@ enum load_fault {
 enum load_recovery { LOAD_RECOVER_NOT, LOAD_RECOVER_RESET, LOAD_RECOVER_REBUILD };
 enum load_polling { LOAD_POLL_AUTO, LOAD_POLL_BUSY, LOAD_POLL_EVENT };
 
-enum { LOAD_MAX_BATCH = 1024, LOAD_MAX_QPS = 16384, LOAD_MAX_SIZES = 32, LOAD_NAME = 200 };
+enum { LOAD_MAX_BATCH = 1024, LOAD_MAX_QPS = 16384, LOAD_MAX_SIZES = 32 };
 
 struct load_size {
   uint32_t bytes;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/text.h"
 #include "modes.h"
 #include "session.h"
 
@@ -210,23 +211,6 @@ static int refused(struct standalone *a)
 
 /* --- the job --------------------------------------------------------------------------------------------------- */
 
-static char *read_all(FILE *in, size_t *length)
-{
-  size_t capacity = 1 << 16, n = 0;
-  char *text = malloc(capacity);
-  while (text != NULL) {
-    n += fread(text + n, 1, capacity - n, in);
-    if (n < capacity)
-      break;
-    char *grown = realloc(text, capacity *= 2);
-    if (grown == NULL)
-      free(text);
-    text = grown;
-  }
-  *length = n;
-  return text;
-}
-
 /* What is read here and not by the session: of a wrong value the session would get another one. */
 static bool check_job(const struct json_doc *job, struct load_error *e)
 {
@@ -263,7 +247,7 @@ static int read_job(struct standalone *a)
     return bad_job(message, 0, 0);
   }
   size_t length = 0;
-  a->job_text = read_all(in, &length);
+  a->job_text = text_read_all(in, &length);
   if (in != stdin)
     (void)fclose(in);
   struct json_error e = {.message = "memory is short"};

@@ -21,11 +21,6 @@ static bool is_lossy(const struct load_end *end)
   return end->spec.flow.transport != LOAD_RC;
 }
 
-static uint32_t head_of(const struct load_end *end)
-{
-  return end->spec.flow.transport == LOAD_UD ? LOAD_GRH : 0;
-}
-
 /* --- preparation ----------------------------------------------------------------------------------------------- */
 
 /* What the peer may do with the memory, less what a fault withholds. */
@@ -264,7 +259,7 @@ static uint64_t numbered(struct load_end *end, uint32_t immediate, uint64_t expe
 static uint64_t check_slot(struct load_end *end, struct load_lane *lane, const struct load_wc *wc, uint64_t message)
 {
   const struct load_flow *flow = &end->spec.flow;
-  uint32_t head = head_of(end);
+  uint32_t head = load_end_head(end);
   const uint8_t *at = load_slots_at(&end->slots, (uint32_t)(wc->id >> SLOT_SHIFT), wc->id & SLOT_MASK) + head;
   if (is_lossy(end) && !flow->op->immediate) {
     uint32_t prefix = flow->message_bytes < LOAD_PREFIX ? flow->message_bytes : LOAD_PREFIX;
@@ -288,8 +283,8 @@ static void check_sealed(struct load_end *end, struct load_lane *lane, const str
   const uint8_t *at;
   uint64_t size = flow->message_bytes, corrupted = lane->integrity->corrupted;
   if (flow->op->receives_data) {
-    at = load_slots_at(&end->slots, (uint32_t)(wc->id >> SLOT_SHIFT), wc->id & SLOT_MASK) + head_of(end);
-    size = wc->bytes - head_of(end);
+    at = load_slots_at(&end->slots, (uint32_t)(wc->id >> SLOT_SHIFT), wc->id & SLOT_MASK) + load_end_head(end);
+    size = wc->bytes - load_end_head(end);
   } else {
     uint64_t message = wc->has_imm ? number_in(wc->imm, lane->next) : lane->next;
     at = load_slots_at(&end->slots, lane->index, message % end->layout.slots);
@@ -474,17 +469,12 @@ void load_end_verify(struct load_end *end, const uint64_t *posted, const uint64_
   }
 }
 
-static bool target_spin(struct load_end *end)
-{
-  return load_end_poll(end);
-}
-
 const struct load_end_ops load_target_ops = {
     .prepare = target_prepare,
     .connected = target_connected,
     .begin = target_begin,
     .pump = target_pump,
     .take = target_take,
-    .spin = target_spin,
+    .spin = load_end_poll,
     .settle = target_settle,
 };

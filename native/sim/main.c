@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../common/jsonw.h"
+#include "../common/text.h"
 #include "job.h"
 #include "sim.h"
 #include "version.h"
@@ -31,24 +32,6 @@ static double wall_clock(void)
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* Reads all of a stream; NULL when memory is short or reading fails. */
-static char *read_all(FILE *in, size_t *length)
-{
-  size_t cap = 1 << 16, n = 0;
-  char *text = malloc(cap);
-  while (text != NULL) {
-    n += fread(text + n, 1, cap - n, in);
-    if (n < cap)
-      break;
-    char *grown = realloc(text, cap *= 2);
-    if (grown == NULL)
-      free(text);
-    text = grown;
-  }
-  *length = n;
-  return text;
 }
 
 static void print_bad_job(const struct job_error *e)
@@ -136,7 +119,7 @@ static int simulate(const struct job *job)
 static int run(void)
 {
   size_t length = 0;
-  char *text = read_all(stdin, &length);
+  char *text = text_read_all(stdin, &length);
   struct job_error error = {.message = "memory is short for the job text"};
   struct job *job = text != NULL ? job_parse(text, length, &error) : NULL;
   free(text);
