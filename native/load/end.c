@@ -388,8 +388,9 @@ bool load_end_poll(struct load_end *end)
 {
   struct load_wc wc[POLL_BATCH];
   bool any = false;
-  /* A bound, so that one end cannot keep its thread from the others. */
-  for (int rounds = 0; rounds < 16; rounds++) {
+  /* A bound, so that one end cannot keep its thread from the others. Nothing is taken for an end that is over: others
+   * read its fate by then. */
+  for (int rounds = 0; rounds < 16 && !end->ended; rounds++) {
     unsigned n = end->device->ops->poll(&end->cq, wc, POLL_BATCH);
     end->polls++;
     if (n == 0)

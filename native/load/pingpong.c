@@ -207,7 +207,7 @@ static uint64_t pingpong_pump(struct load_end *end, uint64_t now, bool *busy)
 
 static void pingpong_take(struct load_end *end, const struct load_wc *wc, unsigned n, uint64_t now)
 {
-  for (unsigned i = 0; i < n; i++) {
+  for (unsigned i = 0; i < n && !end->ended; i++) { /* once it is over, what was flushed says nothing new */
     uint64_t index = (wc[i].id & ~RECEIVE) >> LANE_SHIFT;
     if (index >= end->spec.flow.qps)
       continue;
