@@ -266,11 +266,16 @@ def _table(rows: list[Row], workers: int) -> Table:
     ):
         table.add_column(heading, justify="right")
     for row in rows:
-        times = (row.connect_s, row.deploy_s, row.hello_s, row.total_s)
-        cells = [f"{value:.2f}" for value in times]
-        rest = (f"{1000 * row.total_s / row.hosts:.1f}", f"{row.again_s:.2f}", f"{row.cpu_s:.2f}")
+        seconds = (row.connect_s, row.deploy_s, row.hello_s, row.total_s)
+        cells = [_three_digits(value) for value in seconds]
+        rest = [f"{1000 * row.total_s / row.hosts:.1f}", *map(_three_digits, (row.again_s, row.cpu_s))]
         table.add_row(str(row.hosts), *cells, *rest, f"{row.rss_mb:.0f}", str(row.threads))
     return table
+
+
+def _three_digits(value: float) -> str:
+    """Two hosts take a few milliseconds where 256 take many seconds: no column hides either."""
+    return f"{value:.3g}"
 
 
 def _conclude(rows: list[Row], one_by_one: float, console: Console) -> int:
