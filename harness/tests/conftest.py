@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import signal
 
+INHERITED = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+"""What a shell's background jobs and nohup ignore, and what Python makes of it when nobody does."""
+
 
 def pytest_configure() -> None:
-    """Give interrupts back to the tests that send them.
+    """Give signals back to the tests that send them.
 
-    A shell starts its background jobs with SIGINT ignored, and children inherit that: a continuous-integration
-    runner that does so would make every process here deaf to Ctrl-C.
+    Children inherit what is ignored: a continuous-integration runner that starts its jobs in the background would make
+    every process here deaf to Ctrl-C, and one that starts them with nohup to hang-ups.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, usual in INHERITED.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
