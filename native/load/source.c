@@ -735,8 +735,21 @@ static void source_take(struct load_end *end, const struct load_wc *wc, unsigned
     end->ops->settle(end);
 }
 
-/* Ends when every QP is done, failed with all its work flushed, or idle after a stop. Work that was posted without
- * asking for a completion is not waited for. */
+/* Whether a QP that is stopped has no message under way. Where nobody asked for a completion of its last messages it
+ * sends one more that asks, and that tells of them all. */
+static bool is_idle(struct load_end *end, struct load_lane *lane)
+{
+  uint64_t under_way = lane->posted - lane->completed - lane->flushed;
+  if (under_way == 0)
+    return true;
+  if (lane->since_signal > 0 && under_way < end->layout.window) {
+    lane->since_signal = end->signal_every;
+    (void)post(end, lane, 1, load_ticks());
+  }
+  return false;
+}
+
+/* Ends when every QP is done, failed with all its work flushed, or idle after a stop. */
 static void source_settle(struct load_end *end)
 {
   if (end->ended)
@@ -745,11 +758,11 @@ static void source_settle(struct load_end *end)
   if (end->lanes_over < qps) {
     if (!atomic_load_explicit(&end->stopping, memory_order_relaxed))
       return;
-    for (uint32_t i = 0; i < qps; i++) {
-      const struct load_lane *lane = &end->lanes[i];
-      if (!lane->over && lane->posted - lane->completed - lane->flushed > lane->since_signal)
-        return;
-    }
+    bool idle = true;
+    for (uint32_t i = 0; i < qps; i++)
+      idle = (end->lanes[i].over || is_idle(end, &end->lanes[i])) && idle;
+    if (!idle)
+      return;
   }
   if (end->fate == LOAD_UNFINISHED && end->lanes_over == qps)
     end->fate = LOAD_DONE;
