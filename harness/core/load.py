@@ -46,7 +46,9 @@ class Load:
     a checksum, so that loss, duplication and corruption are told apart. `sizes` are pairs of bytes and weight to draw
     message sizes from; the largest is the flow's own. Each QP starts up to `start_jitter_ps` late. `pacing` `device`
     leaves the rate to the NIC. `threads` says whether a thread serves a port or each flow has its own. With
-    `device_time` completions carry the NIC's clock.
+    `device_time` completions carry the NIC's clock. `relaxed_ordering` lets the NIC's writes to memory overtake each
+    other on PCIe (IBV_ACCESS_RELAXED_ORDERING) where the NIC and the kernel can; not those of a ping-pong, whose ends
+    look at memory.
     """
 
     batch: Annotated[int, Field(ge=1, le=1024, strict=True)] = 1
@@ -63,6 +65,7 @@ class Load:
     pacing: Literal["software", "device"] = "software"
     threads: Literal["port", "flow"] = "port"
     device_time: Annotated[bool, Field(strict=True)] = False
+    relaxed_ordering: Annotated[bool, Field(strict=True)] = True
 
 
 def check_load(flow: Flow, *, atomic: bool, fetches: bool) -> None:

@@ -22,6 +22,7 @@ enum load_access {
   LOAD_REMOTE_WRITE = 2,
   LOAD_REMOTE_READ = 4,
   LOAD_REMOTE_ATOMIC = 8,
+  LOAD_RELAXED_ORDERING = 1 << 20, /* a wish: what cannot do it leaves it out */
 };
 
 enum load_opcode {
@@ -98,7 +99,6 @@ struct load_caps {
   bool can_event;  /* completion events exist: cq->fd is a file */
 };
 
-struct load_device;
 struct load_gid {
   uint32_t index;
   uint8_t raw[16];
@@ -115,6 +115,8 @@ struct load_port {
   uint32_t mtu;      /* bytes, active */
   uint64_t rate_bps; /* 0 unknown */
 };
+
+struct load_device;
 
 struct load_mr {
   uint32_t lkey, rkey;

@@ -177,9 +177,13 @@ static bool fail_reg(const struct load_device *device, size_t length, int number
 static bool verbs_reg(struct load_device *device, void *address, size_t length, unsigned access, struct load_mr *out,
                       struct load_error *e)
 {
+  struct ibv_pd *pd = load_verbs_of(device)->pd;
   errno = 0;
-  /* the function itself: the macro of its name wants a newer library for flags that are not used here */
-  struct ibv_mr *mr = (ibv_reg_mr)(load_verbs_of(device)->pd, address, length, (int)access);
+#ifdef IBV_ACCESS_OPTIONAL_FIRST /* rdma-core 28: leaves out what the kernel does not know (ibv_reg_mr(3)) */
+  struct ibv_mr *mr = ibv_reg_mr_iova2(pd, address, length, (uintptr_t)address, access);
+#else
+  struct ibv_mr *mr = ibv_reg_mr(pd, address, length, (int)(access & ~(unsigned)LOAD_RELAXED_ORDERING));
+#endif
   *out = mr == NULL ? (struct load_mr){0} : (struct load_mr){mr->lkey, mr->rkey, mr};
   return mr != NULL || fail_reg(device, length, load_verbs_errno(0), e);
 }

@@ -19,11 +19,20 @@ const char *load_fate_name(enum load_fate fate)
 
 /* --- memory ---------------------------------------------------------------------------------------------------- */
 
+/* Writes of the device may overtake each other on PCIe where completions tell what has arrived, and they do not overtake
+ * those; they may not where memory itself is looked at. */
+static bool reg(struct load_end *end, struct load_region *region, unsigned access, struct load_error *e)
+{
+  const struct load_flow *flow = &end->spec.flow;
+  if (flow->options.relaxed_ordering && !flow->ping_pong)
+    access |= LOAD_RELAXED_ORDERING;
+  return end->device->ops->reg(end->device, region->memory.base, region->memory.length, access, &region->mr, e);
+}
+
 bool load_region_make(struct load_end *end, struct load_region *region, uint64_t length, uint64_t window,
                       unsigned access, struct load_error *e)
 {
-  return load_memory_map(&region->memory, length, window, end->device->numa_node, e) &&
-         end->device->ops->reg(end->device, region->memory.base, region->memory.length, access, &region->mr, e);
+  return load_memory_map(&region->memory, length, window, end->device->numa_node, e) && reg(end, region, access, e);
 }
 
 static void region_free(struct load_end *end, struct load_region *region)
@@ -39,7 +48,7 @@ bool load_region_again(struct load_end *end, struct load_region *region, unsigne
 {
   end->device->ops->dereg(end->device, &region->mr);
   region->mr.impl = NULL;
-  return end->device->ops->reg(end->device, region->memory.base, region->memory.length, access, &region->mr, e);
+  return reg(end, region, access, e);
 }
 
 bool load_slots_make(struct load_end *end, struct load_slots *slots, uint32_t qps, unsigned access,

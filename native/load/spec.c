@@ -95,10 +95,10 @@ static void read_options(struct load_fields *flow, struct load_options *out)
 {
   static const char *const known[] = {"batch",     "signal_every", "inline_bytes", "sges",   "post",
                                       "cq_moderation", "poll", "integrity", "sizes", "burst", "start_jitter_ps",
-                                      "pacing",    "threads",  "device_time",    NULL};
+                                      "pacing",    "threads",  "device_time",    "relaxed_ordering", NULL};
   static const char *const of_burst[] = {"on_ps", "off_ps", NULL};
   static const char *const of_moderation[] = {"count", "period_us", NULL};
-  *out = (struct load_options){.batch = 1, .sges = 1};
+  *out = (struct load_options){.batch = 1, .sges = 1, .relaxed_ordering = true};
   struct load_fields f = load_fields_object(flow, "load", false);
   if (f.object == NULL)
     return;
@@ -114,6 +114,7 @@ static void read_options(struct load_fields *flow, struct load_options *out)
   out->start_jitter_ns = load_fields_integer(&f, "start_jitter_ps", 0, MAX_INT, 0) / PS_PER_NS;
   out->device_pacing = load_fields_choice(&f, "pacing", pacings, 0) == 1;
   out->device_time = load_fields_boolean(&f, "device_time", false);
+  out->relaxed_ordering = load_fields_boolean(&f, "relaxed_ordering", true);
   out->thread_per_flow = load_fields_choice(&f, "threads", threads, 0) == 1;
   struct load_fields moderation = load_fields_object(&f, "cq_moderation", false);
   if (moderation.object != NULL) {

@@ -44,6 +44,7 @@ struct load_options {
   bool integrity;
   bool device_pacing;
   bool device_time; /* completions carry the device's clock */
+  bool relaxed_ordering; /* of the device's writes to memory on PCIe */
   bool thread_per_flow;
   struct load_size sizes[LOAD_MAX_SIZES];
   uint32_t n_sizes; /* 0: all messages have the flow's size */

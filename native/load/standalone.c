@@ -262,7 +262,8 @@ static const struct json_value *job_flows(const struct standalone *a)
   return at(json_root(a->job), "flows");
 }
 
-/* The device of a port of the job; "/N" at its end is the device's port. Without a binding, `spare` when allowed. */
+/* The device of a port of the job; "/N" at its end is the device's port. A port without a binding has a null device of
+ * its own, when allowed. */
 static bool device_of(const struct standalone *a, const char *port, char *device, size_t size, unsigned *number_out)
 {
   const struct load_standalone *how = a->how;

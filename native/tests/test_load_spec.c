@@ -48,6 +48,7 @@ TEST(spec_has_its_defaults)
   ASSERT(flow->check_payload && !flow->ping_pong && !flow->srq);
   ASSERT(flow->flow_label == -1 && flow->udp_sport == -1);
   ASSERT(flow->options.batch == 1 && flow->options.sges == 1 && flow->options.signal_every == 0);
+  ASSERT(flow->options.relaxed_ordering);
   forget(&r);
 }
 
@@ -60,7 +61,8 @@ TEST(spec_reads_every_option)
       "\"verbs\":{\"check_payload\":false,\"fault\":\"long_send\",\"recover\":\"rebuild\"},"
       "\"load\":{\"batch\":31,\"signal_every\":37,\"inline_bytes\":41,\"sges\":4,\"post\":\"legacy\",\"poll\":\"event\","
       "\"cq_moderation\":{\"count\":43,\"period_us\":47},\"burst\":{\"on_ps\":53000,\"off_ps\":59000},"
-      "\"start_jitter_ps\":61000,\"pacing\":\"device\",\"threads\":\"flow\",\"device_time\":true,\"integrity\":true}"));
+      "\"start_jitter_ps\":61000,\"pacing\":\"device\",\"threads\":\"flow\",\"device_time\":true,"
+      "\"relaxed_ordering\":false,\"integrity\":true}"));
   const struct load_flow *flow = &r.flow;
   const struct load_options *o = &flow->options;
   if (r.failed)
@@ -79,6 +81,7 @@ TEST(spec_reads_every_option)
   ASSERT(o->posting == LOAD_POST_LEGACY && o->polling == LOAD_POLL_EVENT);
   ASSERT(o->moderate_count == 43 && o->moderate_period_us == 47 && o->burst_on_ns == 53 && o->burst_off_ns == 59);
   ASSERT(o->start_jitter_ns == 61 && o->device_pacing && o->thread_per_flow && o->device_time && o->integrity);
+  ASSERT(!o->relaxed_ordering);
   forget(&r);
 }
 

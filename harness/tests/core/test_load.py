@@ -26,7 +26,7 @@ def test_a_job_has_the_options_only_when_they_are_given():
     assert told == {
         "batch": 1, "signal_every": None, "inline_bytes": 0, "sges": 1, "post": "auto", "cq_moderation": None,
         "poll": "auto", "integrity": False, "sizes": None, "burst": None, "start_jitter_ps": 0,
-        "pacing": "software", "threads": "port", "device_time": False,
+        "pacing": "software", "threads": "port", "device_time": False, "relaxed_ordering": True,
     }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_every_option_reaches_the_job():
     load = Load(
         batch=32, signal_every=16, inline_bytes=64, sges=2, post="wr", cq_moderation=CqModeration(8, 4), poll="busy",
         sizes=((64, 0.5), (4096, 1)), burst=Burst("5us", "15us"), start_jitter_ps="1us", pacing="device",
-        threads="flow",
+        threads="flow", relaxed_ordering=False,
     )  # fmt: skip
     told = json.loads(json.dumps(flow(load=load).to_job()))["load"]
     assert told == {
@@ -42,6 +42,7 @@ def test_every_option_reaches_the_job():
         "cq_moderation": {"count": 8, "period_us": 4}, "poll": "busy", "integrity": False,
         "sizes": [[64, 0.5], [4096, 1.0]], "burst": {"on_ps": 5_000_000, "off_ps": 15_000_000},
         "start_jitter_ps": 1_000_000, "pacing": "device", "threads": "flow", "device_time": False,
+        "relaxed_ordering": False,
     }  # fmt: skip
 
 

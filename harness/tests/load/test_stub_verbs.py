@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 from bench import generator
 from bench.generator import Case, Cost, by_object, check_perftest, per_message
 from bench.measure import BenchError
+
+from .generator import finish, flow, job_of, start
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 60
@@ -239,6 +242,36 @@ def test_a_program_that_overruns_its_completion_queue_is_ended(tmp_path, monkeyp
     run = run_program(OVERRUN, tmp_path, "-DCOUNT=5")
     assert run.returncode < 0
     assert "a completion queue of 4 entries was overrun" in run.stderr
+
+
+# --- roce-load ------------------------------------------------------------------------------------------
+
+RELAXED_ORDERING, REMOTE_WRITE = 1 << 20, 1 << 1
+"""enum ibv_access_flags of infiniband/verbs.h."""
+
+
+@needs_header
+@pytest.mark.parametrize(
+    ("keys", "relaxed"),
+    [
+        ({}, True),
+        ({"load": {"relaxed_ordering": False}}, False),
+        ({"verbs": {"check_payload": False, "ping_pong": True}}, False),  # its ends look at memory
+    ],
+)
+def test_writes_of_the_device_may_overtake_each_other_where_nobody_looks(
+    tmp_path, stub, monkeypatch, keys, relaxed
+) -> None:
+    wire = tmp_path / "wire"
+    monkeypatch.setenv("LD_PRELOAD", str(stub))
+    monkeypatch.setenv("STUB_VERBS_WIRE", str(wire))
+
+    device = ("--device", "stub0", "--watchdog", "1")  # no payload moves, so a ping-pong comes to nothing
+    finish(start(job_of(flow(**{"verbs": {"check_payload": False}, **keys})), *device))
+
+    access = int.from_bytes(wire.read_bytes()[4:8], sys.byteorder)
+    assert access & REMOTE_WRITE
+    assert bool(access & RELAXED_ORDERING) == relaxed
 
 
 # --- python -m bench generator ---------------------------------------------------------------------------

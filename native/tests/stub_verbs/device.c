@@ -305,11 +305,13 @@ int ibv_dealloc_pd(struct ibv_pd *pd)
 
 struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length, uint64_t iova, unsigned access)
 {
-  (void)iova, (void)access;
+  (void)iova;
   struct ibv_mr *mr = calloc(1, sizeof *mr);
   if (mr == NULL)
     return NULL;
-  uint32_t key = atomic_fetch_add(&stub_context_of(pd->context)->next_key, 1) + 1;
+  struct stub_context *context = stub_context_of(pd->context);
+  atomic_fetch_or(&context->wire->access, access);
+  uint32_t key = atomic_fetch_add(&context->next_key, 1) + 1;
   *mr = (struct ibv_mr){.context = pd->context,
                         .pd = pd,
                         .addr = address,

@@ -45,6 +45,7 @@ struct stub_slot {
 
 struct stub_wire {
   _Alignas(64) _Atomic uint32_t made; /* queue pairs that were given a number */
+  _Atomic uint32_t access;            /* enum ibv_access_flags of all memory that was registered, or-ed */
   struct stub_slot slot[STUB_QPS];
 };
 
