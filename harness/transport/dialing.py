@@ -24,6 +24,9 @@ from harness.transport.ssh_config import Endpoint
 from harness.transport.verification import check_host_key
 from harness.transport.wire import TCP_UNACKNOWLEDGED_MS
 
+LATER_S = 5.0
+"""How much later than we paramiko gives up: whose limit was reached first would decide what the error says."""
+
 
 class _TryAgain(Exception):
     """The host could not be reached now; it may in a moment."""
@@ -197,7 +200,7 @@ def _exchange_keys(link: Link, known: list[str], deadline: float) -> Connection:
     connection = Connection(link, known)
     done = threading.Event()
     rest = max(deadline - time.monotonic(), 0.1)
-    connection.banner_timeout = connection.handshake_timeout = rest
+    connection.banner_timeout = connection.handshake_timeout = rest + LATER_S
     connection.start_client(event=done)
     finished = done.wait(rest)
     if finished and connection.is_active():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.errors import CommandFailed, TransportError
 from harness.transport.conversation import finish
-from harness.transport.local_process import LocalProcess
+from harness.transport.local_process import SPAWNING, LocalProcess
 from harness.transport.remote import COMMAND_TIMEOUT_S, Completed
 from harness.transport.transfer import deployed_name, refused
 
@@ -68,7 +68,8 @@ class LocalRemote:
         target = Path.home() / path
         part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
         try:
-            part.write_bytes(data)
+            with SPAWNING:
+                part.write_bytes(data)
             part.chmod(mode)
             part.rename(target)
         except OSError as error:

@@ -26,6 +26,13 @@ SILENCE_S = 10.0
 FULL_PAUSE_S = 0.05
 """How long the reader rests before it looks again whether somebody took what fills the buffer."""
 
+SPAWNING = threading.Lock()
+"""Held while a command starts, and by who writes a file that may be run.
+
+A command on its way to exec has what was open for writing when it was forked; a program that is still open for writing
+somewhere cannot be run (ETXTBSY, execve(2)).
+"""
+
 
 class LocalProcess(Conversation):
     """A command in a session of its own, and a thread that reads it; implements `RemoteProcess`."""
@@ -147,16 +154,17 @@ class LocalProcess(Conversation):
 
 def _spawn(argv: Sequence[str], host: str, what: str) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
-            list(argv),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            cwd=Path.home(),
-            env={**os.environ, "LC_ALL": "C"},
-            start_new_session=True,
-        )
+        with SPAWNING:
+            return subprocess.Popen(
+                list(argv),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=Path.home(),
+                env={**os.environ, "LC_ALL": "C"},
+                start_new_session=True,
+            )
     except OSError as error:
         # 127 and 126 are what a shell returns for a program that is absent, or that cannot be run.
         code = 127 if isinstance(error, FileNotFoundError) else 126

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from harness.core.errors import CommandFailed, ConfigError, ConnectionLost, NoProgress
 from harness.transport import transfer
 from harness.transport.limits import Limits
+from harness.transport.local import LocalRemote
 from harness.transport.ssh import connect
 
 from .conftest import until
@@ -134,6 +136,20 @@ def test_many_may_deploy_the_same_file_at_once(server) -> None:
     assert left_overs(server.folder) == []
     for remote in remotes:
         remote.close()
+
+
+def test_a_program_can_run_as_soon_as_it_is_there(monkeypatch, tmp_path) -> None:
+    """Also while others write and start theirs: one that is being started keeps open what was open for writing."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    program = Path(shutil.which("true")).read_bytes()
+
+    def deploy_and_run(number: int) -> list[int]:
+        machine = LocalRemote(f"h{number}")
+        versions = [program + f"{number} {version}".encode() for version in range(25)]
+        return [machine.run([machine.deploy(each, "true")], check=False).exit_code for each in versions]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert [*pool.map(deploy_and_run, range(8))] == [[0] * 25] * 8
 
 
 def test_a_cache_that_is_a_link_is_not_trusted(server, remote, tmp_path) -> None:
