@@ -132,7 +132,9 @@ class LocalProcess(Conversation):
                 while self.full and not self.over:
                     time.sleep(FULL_PAUSE_S)
                     self._child.poll()
-                for key, _ in sources.select():
+                # its last words before its end: who waits for that wants to know them
+                ready = [key for key, _ in sources.select()]
+                for key in sorted(ready, key=lambda key: key.fileobj is ends):
                     if not self._take(cast("IO[bytes] | int", key.fileobj)):
                         sources.unregister(key.fileobj)
                 self._silent = all(key.fileobj is ends for key in sources.get_map().values())

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -18,6 +19,7 @@ from harness.core.errors import (
     NoProgress,
     TransportError,
 )
+from harness.transport.local import LocalRemote
 from harness.transport.remote import STDERR_TAIL_BYTES, Remote, RemoteProcess
 from harness.transport.ssh import connect
 
@@ -226,6 +228,21 @@ def test_writing_to_a_command_that_has_ended(machine) -> None:
         process.write(b"x" * 10_000_000)
 
     assert (caught.value.exit_code, caught.value.detail) == (7, "gone wrong")
+
+
+def test_last_words_are_known_with_the_end(monkeypatch) -> None:
+    def open_late(pid: int) -> int:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return pidfd_open(pid)
+
+    pidfd_open = os.pidfd_open
+    monkeypatch.setattr(os, "pidfd_open", open_late)  # what its reader begins with
+    with closing(LocalRemote("h1")) as machine:
+        for code in range(20):
+            process = machine.start(["sh", "-c", f"echo gone wrong >&2; exit {code}"])
+            while not process.over:
+                pass
+            assert (process.stderr_tail(), process.exit_code()) == ("gone wrong\n", code)
 
 
 def test_waiting_for_a_command_that_runs(machine) -> None:
