@@ -44,28 +44,27 @@ class Process:
 
     def alive(self) -> bool:
         """Return whether this very process still runs; one that ended and was not waited for does not."""
-        found = _stat(self.pid)
-        return (
-            found is not None and found[0] not in "ZX" and found[1] == self.start and boot_id() == self.boot
-        )
+        return self._state() not in {None, "Z", "X"}
 
     def kill(self) -> bool:
         """End it by SIGKILL and wait until it is gone; return whether it was alive.
 
+        One that has ended is waited for too: while threads of it are on their way out, it still has its files and
+        listens on its ports.
+
         Raises LabError when it does not go within END_TIMEOUT_S or is not ours.
         """
-        if not self.alive():
-            self.reap()
-            return False
         try:
             handle = os.pidfd_open(self.pid)
         except ProcessLookupError:
             return False
         try:
-            # Checked again: between the look and the handle the id could have gone to somebody else.
-            if self.alive():
-                with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            # Asked after the handle was taken, which stays with the process although its id may go to another.
+            if self._state() is None:
+                return False
+            was_alive = self.alive()
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
             if not select.select([handle], [], [], END_TIMEOUT_S)[0]:
                 raise LabError(f"process {self.pid} does not end after SIGKILL within {END_TIMEOUT_S:.0f} s")
         except PermissionError as error:
@@ -73,12 +72,18 @@ class Process:
         finally:
             os.close(handle)
         self.reap()
-        return True
+        return was_alive
 
     def reap(self) -> None:
         """Collect the exit status when it is our child."""
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
+
+    def _state(self) -> str | None:
+        """Return the state of this very process, as in proc(5): "Z" once its first thread has ended; None: no more."""
+        found = _stat(self.pid)
+        known = found is not None and found[1] == self.start and boot_id() == self.boot
+        return found[0] if found is not None and known else None
 
 
 def spawn(command: Sequence[str], log: Path) -> Process:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import sys
 import time
 from dataclasses import replace
 
 import pytest
 
 from harness.bindings.vmlab.errors import LabError
+from harness.bindings.vmlab.ports import free_port, is_free
 from harness.bindings.vmlab.process import Process, spawn
 
 
@@ -64,6 +67,36 @@ def test_a_stopped_process_is_ended_too(tmp_path):
     os.kill(process.pid, signal.SIGSTOP)
     time.sleep(0.05)
     assert process.kill() is True
+
+
+HALF_GONE = """
+import ctypes, socket, threading, time
+server = socket.create_server(("127.0.0.1", {port}))
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).syscall({sys_exit}, 0)
+"""
+"""Its first thread ends, and its process seems to have; another thread still has its files."""
+
+SYS_EXIT = {"x86_64": 60, "aarch64": 93}.get(platform.machine())
+"""exit(2) of one thread, not of all: asm/unistd_64.h, asm-generic/unistd.h."""
+
+
+@pytest.mark.skipif(
+    SYS_EXIT is None, reason=f"the number of exit(2) on {platform.machine()} is not known here"
+)
+def test_after_its_end_its_ports_are_free(tmp_path):
+    port = free_port()
+    program = HALF_GONE.format(port=port, sys_exit=SYS_EXIT)
+    process = spawn([sys.executable, "-c", program], tmp_path / "log")
+    until = time.monotonic() + 10
+    while process.alive() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not process.alive()
+    assert not is_free(port), (tmp_path / "log").read_text()
+
+    process.kill()
+
+    assert is_free(port)
 
 
 def test_this_process_is_alive():
