@@ -193,7 +193,7 @@ bool load_end_recover(struct load_end *end, struct load_error *e);
 void load_end_begin(struct load_end *end, uint64_t zero);
 /* Takes what is in the completion queue. Returns whether there was something. */
 bool load_end_poll(struct load_end *end);
-/* Posts nothing more, from any thread. */
+/* From any thread: sends nothing more than it takes to know what is complete. */
 void load_end_stop(struct load_end *end);
 void load_end_cut(struct load_end *end);
 /* Everything under way is given up with an error. */
