@@ -23,6 +23,8 @@ from harness.tests.load.quiet import soon
 SIZE = 1024
 WIRE = SIZE + 20 + 14 + 20 + 8 + 12 + 16 + 4 + 4
 """Bytes that a write of 1024 takes: preamble and gap, Ethernet, IPv4, UDP, BTH, RETH, ICRC, FCS."""
+DEVICE = ("--device", "null0:latency=20us,rate=10Gbps")
+"""One that has a speed of its own, which the host can miss."""
 DEVICE_BPS = 10**9
 """Payload that the null device of these tests lets through."""
 UNCHECKED = {"check_payload": False}
@@ -195,7 +197,7 @@ def test_times_of_series_lie_within_the_run_and_end_with_all_of_it(tmp_path):
     job = job_of(flow(message_bytes=SIZE, messages=500, qps=8, rate_bps=10**7, load={"sizes": [[256, 1], [SIZE, 1]]}),
                  sample_every_ps=5 * 10**8)  # fmt: skip
     began = time.monotonic_ns()
-    source = result_of(job, "--null", "--series", str(tmp_path))["flows"][0]["source"]
+    source = result_of(job, *DEVICE, "--series", str(tmp_path))["flows"][0]["source"]
     series = source["series"]
     times = np.load(tmp_path / series["time_file"])
     sent, messages = np.load(tmp_path / series["file"]), np.load(tmp_path / series["messages_file"])
@@ -209,16 +211,15 @@ def test_times_of_series_lie_within_the_run_and_end_with_all_of_it(tmp_path):
     assert series["interval_ns"] == 5 * 10**5
 
 
-def test_an_interval_shorter_than_possible_is_the_shortest(tmp_path):
+@pytest.mark.parametrize(("device", "shortest_ns"), [("null0:rate=100Gbps", 10**5), ("null0", 10**6)])
+def test_an_interval_shorter_than_possible_is_the_shortest(tmp_path, device, shortest_ns):
+    """A device without a rate of its own is made of the processor, and who looks takes time from it."""
     job = job_of(flow(), sample_every_ps=1000)
-    source = result_of(job, "--null", "--series", str(tmp_path))["flows"][0]["source"]
-    assert source["series"]["interval_ns"] == 100_000
+    source = result_of(job, "--device", device, "--series", str(tmp_path))["flows"][0]["source"]
+    assert source["series"]["interval_ns"] == shortest_ns
 
 
 # --- the host as the bottleneck -----------------------------------------------------------------------------
-
-DEVICE = ("--device", "null0:latency=20us,rate=10Gbps")
-"""One that has a speed of its own, which the host can miss."""
 
 
 def test_a_run_that_was_stopped_for_a_while_limits_its_flow():
