@@ -13,9 +13,9 @@ from harness.core.units import MS
 
 LOOPBACK = "127.0.0.1"
 
-MAX_START_SKEW = 100 * MS
+MAX_START_SKEW = 150 * MS
 """How far apart guests may start. Emulated guests share the computer's cores: measured 1 to 22 ms, most of it the
-uncertainty of clocks read over busy SSH, and 56 to 95 ms after one was started anew or beside other programs; the
+uncertainty of clocks read over busy SSH, and 56 to 123 ms after one was started anew or beside other programs; the
 lab's flows take hundreds of milliseconds."""
 
 
