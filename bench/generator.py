@@ -36,6 +36,7 @@ SHORT = 64_000
 """Messages of the short run: a multiple of the batches and of perftest's 100 messages for a completion; from 20,001
 on perftest takes no time stamp of each message."""
 LONG = 50 * SHORT
+"""Messages of the long run: so many that the start, which looks at the clock for a millisecond, weighs nothing."""
 PART = {"wr": "4123", "legacy": "0"}
 """perftest uses the ibv_wr_ functions on parts that it knows, such as ConnectX-6 (4123), and not on others."""
 DEPTH = 128

@@ -149,6 +149,7 @@ def _run(fabric: HostFabric, case: Case, *, theirs: bool) -> RunResult:
     messages = LATENCIES if echo else max(5, MESSAGES[case.size] // case.qps)
     load = None if theirs else Load(signal_every=None if echo else UNSIGNALLED)
     pair = Pair(case.size, verb=Verb(case.verb), messages=messages, qps=case.qps, verbs=verbs, load=load)
+    # perftest keeps no rates over time, so ours keeps none either
     result = fabric.run(Scenario(pair, qos=QOS, until="done", duration=LIMIT, sample_every=0))
     flow = result.flow("pair-0")
     if flow.status != "done":

@@ -19,8 +19,9 @@ const char *load_fate_name(enum load_fate fate)
 
 /* --- memory ---------------------------------------------------------------------------------------------------- */
 
-/* Writes of the device may overtake each other on PCIe where completions tell what has arrived, and they do not overtake
- * those; they may not where memory itself is looked at. */
+/* Registers memory, in relaxed order unless a flow says otherwise: the device's writes may then overtake each other on
+ * PCIe, but a completion, which is written without that attribute, overtakes none (PCI Express Base, 2.4.1). Ends of a
+ * ping-pong look at memory itself. */
 static bool reg(struct load_end *end, struct load_region *region, unsigned access, struct load_error *e)
 {
   const struct load_flow *flow = &end->spec.flow;

@@ -735,9 +735,9 @@ static void source_take(struct load_end *end, const struct load_wc *wc, unsigned
     end->ops->settle(end);
 }
 
-/* Whether a QP that is stopped has no message under way. Where nobody asked for a completion of its last messages it
- * sends one more that asks, and that tells of them all. */
-static bool is_idle(struct load_end *end, struct load_lane *lane)
+/* Drains a QP that is stopped; returns whether no message is under way. Where nobody asked for a completion of its last
+ * messages it sends one more that asks, and that tells of them all. */
+static bool drain(struct load_end *end, struct load_lane *lane)
 {
   uint64_t under_way = lane->posted - lane->completed - lane->flushed;
   if (under_way == 0)
@@ -749,7 +749,7 @@ static bool is_idle(struct load_end *end, struct load_lane *lane)
   return false;
 }
 
-/* Ends when every QP is done, failed with all its work flushed, or idle after a stop. */
+/* Ends when every QP is done, failed with all its work flushed, or drained after a stop. */
 static void source_settle(struct load_end *end)
 {
   if (end->ended)
@@ -758,10 +758,10 @@ static void source_settle(struct load_end *end)
   if (end->lanes_over < qps) {
     if (!atomic_load_explicit(&end->stopping, memory_order_relaxed))
       return;
-    bool idle = true;
+    bool drained = true;
     for (uint32_t i = 0; i < qps; i++)
-      idle = (end->lanes[i].over || is_idle(end, &end->lanes[i])) && idle;
-    if (!idle)
+      drained = (end->lanes[i].over || drain(end, &end->lanes[i])) && drained;
+    if (!drained)
       return;
   }
   if (end->fate == LOAD_UNFINISHED && end->lanes_over == qps)

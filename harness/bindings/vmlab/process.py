@@ -16,6 +16,9 @@ from harness.bindings.vmlab.preflight import find_program
 END_TIMEOUT_S = 10.0
 """How long a killed process may take to go; a kernel that needs longer is in trouble."""
 
+ENDED = frozenset({"Z", "X"})
+"""States of a process whose first thread has ended: zombie, dead (proc(5))."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -44,7 +47,7 @@ class Process:
 
     def alive(self) -> bool:
         """Return whether this very process still runs; one that ended and was not waited for does not."""
-        return self._state() not in {None, "Z", "X"}
+        return self._state() not in {None, *ENDED}
 
     def kill(self) -> bool:
         """End it by SIGKILL and wait until it is gone; return whether it was alive.
@@ -60,9 +63,9 @@ class Process:
             return False
         try:
             # Asked after the handle was taken, which stays with the process although its id may go to another.
-            if self._state() is None:
+            state = self._state()
+            if state is None:
                 return False
-            was_alive = self.alive()
             with contextlib.suppress(ProcessLookupError):  # it ended by itself
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
             if not select.select([handle], [], [], END_TIMEOUT_S)[0]:
@@ -72,7 +75,7 @@ class Process:
         finally:
             os.close(handle)
         self.reap()
-        return was_alive
+        return state not in ENDED
 
     def reap(self) -> None:
         """Collect the exit status when it is our child."""

@@ -130,7 +130,7 @@ def test_a_slow_program_delays_no_clock(archive, tmp_path, monkeypatch, start_ag
     agent.say(b'{"id": 90, "op": "counters", "ports": [{"device": "rxe0", "port": 1}]}\n')
     began = time.monotonic()
     assert agent.ask("clock")["ok"]
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 1.5
     counted = agent.line()
     assert counted["id"] == 90
     assert counted["ports"][0]["errors"]["rdma_statistic"]

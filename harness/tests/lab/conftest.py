@@ -33,9 +33,14 @@ def missing() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def faultlab() -> Iterator[FaultLab]:
+def bootable() -> None:
+    """Skip what needs guests where none can be booted; the reason says what to install."""
     if reason := missing():
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def faultlab(bootable: None) -> Iterator[FaultLab]:
     with Lab.up(Topology.load("softroce-2"), name=f"faults-{os.getpid()}") as lab:
         faults = FaultLab(lab)
         yield faults

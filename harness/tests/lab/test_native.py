@@ -18,7 +18,6 @@ from harness.hosts import native, rig
 from harness.hosts.fabric import HostFabric
 from harness.hosts.native import Kit, Native
 from harness.patterns.pair import Pair
-from harness.tests.lab.conftest import missing
 
 pytestmark = pytest.mark.lab
 
@@ -29,11 +28,7 @@ GENTLE = {"max_outstanding": 2, "qps": 2, "messages": 16}
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[RunningLab]:
-    if reason := missing():
-        pytest.skip(
-            reason
-        )  # as all tests of the lab: a machine without QEMU has none; the reason says what to install
+def lab(bootable: None) -> Iterator[RunningLab]:
     assert native.our_kit().program is not None, "no roce-load: `make setup` builds it, everywhere"
     with Lab.up(Topology.load("softroce-2"), name=f"native-{os.getpid()}") as lab:
         yield lab

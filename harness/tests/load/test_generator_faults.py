@@ -237,7 +237,7 @@ def test_a_signal_ends_every_kind_of_run(number, keys, tmp_path):
     began = time.monotonic()
     process.send_signal(number)
     status, out, _ = finish(process, 10)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 1.5
     result = strict(out)
     assert (status, result["error"]) == (1, f"interrupted by {number.name}")
     assert result["flows"][0]["messages_completed"] > 0
@@ -250,7 +250,7 @@ def test_a_signal_ends_one_that_hangs():
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     status, out, _ = finish(process, 10)
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 1.5
     assert (status, strict(out)["flows"][0]["messages_completed"]) == (1, 50)
 
 
@@ -503,7 +503,7 @@ def test_served_it_is_gone_with_its_controller(how, device, tmp_path):
         if how == "both":
             served._process.stdout.close()
         assert served.wait(5) == (-signal.SIGKILL if how == "SIGKILL" else 0)
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 2
 
 
 def test_served_it_stops_when_nobody_reads_its_events():
@@ -570,4 +570,4 @@ def test_a_stop_waits_for_nothing_where_nothing_is_under_way():
         began = time.monotonic()
         served.good("stop", drain_ns=10 * 10**9)
         assert served.event("finished")["ends"]["f/src"]["messages_completed"] == 1
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 2

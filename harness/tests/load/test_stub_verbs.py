@@ -16,8 +16,7 @@ import pytest
 from bench import generator
 from bench.generator import Case, Cost, by_object, check_perftest, per_message
 from bench.measure import BenchError
-
-from .generator import finish, flow, job_of, start
+from harness.tests.load.generator import finish, flow, job_of, start
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 60

@@ -44,7 +44,7 @@ def test_a_refused_port_is_tried_again_until_time_is_up(user_key) -> None:
     ):
         connect(access, "h1", limits=IMPATIENT)
 
-    assert 0.1 < time.monotonic() - started < 4
+    assert 0.1 < time.monotonic() - started < 2
 
 
 def test_a_host_that_comes_up_a_moment_later_is_reached(start, user_key) -> None:
@@ -117,7 +117,7 @@ def test_a_port_that_never_answers(user_key) -> None:
             HostUnreachable, match=r"h1: .* the port is open, but no SSH banner within 1\.0 s"
         ):
             connect(Access(address="127.0.0.1", port=port, identity=user_key), "h1", limits=IMPATIENT)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 2
 
 
 def test_a_port_that_speaks_something_else(user_key) -> None:
@@ -149,7 +149,7 @@ def test_no_common_key_exchange_is_said_and_not_tried_again(start) -> None:
     with pytest.raises(HostUnreachable, match="kex"):
         connect(server.access, "h1")
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 2
 
 
 # --- authentication --------------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def test_a_host_key_is_not_asked_for_twice(start) -> None:
     with pytest.raises(HostKeyRejected):
         connect(server.access, "h1")
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 2
 
 
 def test_a_revoked_host_key_is_refused(server) -> None:
